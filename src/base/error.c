@@ -26,7 +26,7 @@ static const struct {
 };
 /* clang-format on */
 
-G_DEFINE_QUARK(quorate-error, q_error)
+G_DEFINE_QUARK(quorate - error, q_error)
 
 bool
 q_set_error(GError **error, QError code, const char *format, ...)

@@ -14,10 +14,10 @@ typedef enum {
     Q_ERROR_DENIED,          /* known, but without the right */
     Q_ERROR_NOT_FOUND,
     Q_ERROR_EXISTS,
-    Q_ERROR_BUSY,        /* another holds it; may be free later */
-    Q_ERROR_CONFLICT,    /* it changed since it was read: read again and decide again */
-    Q_ERROR_FULL,        /* a limit or a disk */
-    Q_ERROR_TIMEOUT,     /* not done in time, and known not to be done */
+    Q_ERROR_BUSY,     /* another holds it; may be free later */
+    Q_ERROR_CONFLICT, /* it changed since it was read: read again and decide again */
+    Q_ERROR_FULL,     /* a limit or a disk */
+    Q_ERROR_TIMEOUT,  /* not done in time, and known not to be done */
     Q_ERROR_IO,
     Q_ERROR_INTERNAL,    /* our mistake */
     Q_ERROR_UNKNOWN,     /* may still happen, may not (safety.md S14): look before acting on it */
@@ -41,7 +41,8 @@ bool q_set_error(GError **error, QError code, const char *format, ...) G_GNUC_PR
 /** q_prefix_error: puts context before the message of @error. Returns: always false. */
 bool q_prefix_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
-/** q_set_error_errno: as q_set_error(), with the code that fits @errnum and ": strerror" appended. */
+/** q_set_error_errno: as q_set_error(), with the code that fits @errnum and ": strerror" appended.
+ */
 bool q_set_error_errno(GError **error, int errnum, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 int q_error_http_status(const GError *error); /* 500 for errors of other domains */

@@ -133,7 +133,8 @@ put_value(GString *out, JsonNode *node)
         g_string_append(out, json_node_get_boolean(node) ? "true" : "false");
         break;
     case G_TYPE_DOUBLE:
-        g_string_append(out, g_ascii_formatd(number, sizeof number, "%.15g", json_node_get_double(node)));
+        g_string_append(
+            out, g_ascii_formatd(number, sizeof number, "%.15g", json_node_get_double(node)));
         break;
     default:
         g_string_append_printf(out, "%" G_GINT64_FORMAT, json_node_get_int(node));

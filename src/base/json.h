@@ -23,10 +23,11 @@ char *q_json_object_text(JsonObject *object, QJsonStyle style);
 
 /* Members; the default if the member is absent, null or of another type. Strings are borrowed. */
 const char *q_json_string(JsonObject *object, const char *name, const char *fallback);
-int64_t q_json_int(JsonObject *object, const char *name, int64_t fallback); /* digits in strings too */
-bool q_json_bool(JsonObject *object, const char *name, bool fallback);      /* 0/1 and "0"/"1" too */
-JsonObject *q_json_object(JsonObject *object, const char *name); /* borrowed, or NULL */
-JsonArray *q_json_array(JsonObject *object, const char *name);   /* borrowed, or NULL */
+int64_t q_json_int(JsonObject *object, const char *name,
+                   int64_t fallback);                                  /* digits in strings too */
+bool q_json_bool(JsonObject *object, const char *name, bool fallback); /* 0/1 and "0"/"1" too */
+JsonObject *q_json_object(JsonObject *object, const char *name);       /* borrowed, or NULL */
+JsonArray *q_json_array(JsonObject *object, const char *name);         /* borrowed, or NULL */
 
 /** q_json_node_object: (transfer full) a node that owns the reference given. */
 JsonNode *q_json_node_object(JsonObject *object);

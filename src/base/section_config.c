@@ -74,7 +74,8 @@ parse_header(QSectionConfig *config, const char *text, int number, GPtrArray *co
     }
     type = g_strstrip(g_ascii_strdown(text, colon - text));
     id = g_strstrip(g_strdup(colon + 1));
-    if (*type == '\0' || *id == '\0' || strpbrk(type, " \t") != NULL || strpbrk(id, " \t") != NULL) {
+    if (*type == '\0' || *id == '\0' || strpbrk(type, " \t") != NULL
+        || strpbrk(id, " \t") != NULL) {
         warn(config, number, "expected 'TYPE: ID', found '%s'", text);
         return NULL;
     }

@@ -29,12 +29,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(QSectionConfig, q_section_config_free)
 char *q_section_config_text(const QSectionConfig *config);
 GPtrArray *q_section_config_warnings(const QSectionConfig *config); /* char *, borrowed */
 
-GPtrArray *q_section_config_sections(const QSectionConfig *config); /* QSection *, borrowed, in order */
+GPtrArray *
+q_section_config_sections(const QSectionConfig *config); /* QSection *, borrowed, in order */
 QSection *q_section_config_find(const QSectionConfig *config, const char *id); /* or NULL */
 
 /** q_section_config_add: Returns: (transfer none): the new section, last in the file; %NULL with
  *  Q_ERROR_EXISTS if @id is there */
-QSection *q_section_config_add(QSectionConfig *config, const char *type, const char *id, GError **error);
+QSection *q_section_config_add(QSectionConfig *config, const char *type, const char *id,
+                               GError **error);
 bool q_section_config_remove(QSectionConfig *config, const char *id); /* false: it was not there */
 
 const char *q_section_type(const QSection *section);
@@ -43,7 +45,8 @@ const char *q_section_get(const QSection *section, const char *key, const char *
 bool q_section_get_bool(const QSection *section, const char *key, bool fallback);
 int64_t q_section_get_int(const QSection *section, const char *key, int64_t fallback);
 void q_section_set(QSection *section, const char *key, const char *value); /* NULL removes */
-GPtrArray *q_section_keys(const QSection *section); /* (transfer container) const char *, in order */
+GPtrArray *
+q_section_keys(const QSection *section); /* (transfer container) const char *, in order */
 
 /** q_split_list: splits at comma, semicolon and white space; empty parts are left out. */
 char **q_split_list(const char *text);

@@ -33,12 +33,13 @@ const char *cfs_client_cluster(const CfsClient *client); /* cluster name, "" if 
  *   Q_ERROR_UNREACHABLE, or Q_ERROR_UNKNOWN (no answer in time, or the connection broke: an update
  *   may still happen)
  */
-JsonObject *cfs_client_call(CfsClient *client, const char *op, JsonObject *arguments, int timeout_ms,
-                            GError **error);
+JsonObject *cfs_client_call(CfsClient *client, const char *op, JsonObject *arguments,
+                            int timeout_ms, GError **error);
 
 /** cfs_read: Returns: (transfer full): the content, NUL-terminated behind its end; NULL with
  *  Q_ERROR_NOT_FOUND. @version and @length are optional. */
-char *cfs_read(CfsClient *client, const char *path, uint64_t *version, size_t *length, GError **error);
+char *cfs_read(CfsClient *client, const char *path, uint64_t *version, size_t *length,
+               GError **error);
 
 typedef struct {
     char *name;
@@ -81,7 +82,8 @@ void cfs_txn_if_version(CfsTxn *txn, const char *path, uint64_t version);
 void cfs_txn_if_lease(CfsTxn *txn, const char *lease, CfsGeneration generation);
 void cfs_txn_if_fenced(CfsTxn *txn, const char *node, CfsGeneration generation);
 void cfs_txn_if_run(CfsTxn *txn, uint32_t vmid, const char *start_id); /* NULL: no run record */
-void cfs_txn_if_dead(CfsTxn *txn, uint32_t vmid); /* S34 holds for its run record, or there is none */
+void cfs_txn_if_dead(CfsTxn *txn,
+                     uint32_t vmid); /* S34 holds for its run record, or there is none */
 void cfs_txn_if_mig(CfsTxn *txn, uint32_t vmid, const char *mig_id); /* NULL: none */
 
 void cfs_txn_create(CfsTxn *txn, const char *path, const char *text); /* fails if it exists */
@@ -92,21 +94,24 @@ void cfs_txn_mkdir(CfsTxn *txn, const char *path);  /* fails if it exists */
 void cfs_txn_rename(CfsTxn *txn, const char *from, const char *to);
 
 /* Run records (safety.md S39). @guard {0,0}: unguarded. */
-void cfs_txn_run(CfsTxn *txn, uint32_t vmid, const char *node, const char *boot, const char *start_id,
-                 CfsGeneration guard);
+void cfs_txn_run(CfsTxn *txn, uint32_t vmid, const char *node, const char *boot,
+                 const char *start_id, CfsGeneration guard);
 void cfs_txn_run_clear(CfsTxn *txn, uint32_t vmid);
-void cfs_txn_guard(CfsTxn *txn, uint32_t vmid, CfsGeneration guard); /* {0,0} clears it */
-void cfs_txn_dead(CfsTxn *txn, uint32_t vmid, const char *statement);  /* an operator's word (S34) */
-void cfs_txn_lease_give(CfsTxn *txn, const char *node); /* back from fenced (S22) */
+void cfs_txn_guard(CfsTxn *txn, uint32_t vmid, CfsGeneration guard);  /* {0,0} clears it */
+void cfs_txn_dead(CfsTxn *txn, uint32_t vmid, const char *statement); /* an operator's word (S34) */
+void cfs_txn_lease_give(CfsTxn *txn, const char *node);               /* back from fenced (S22) */
 
 /** cfs_txn_commit: @txn (transfer full); @sequence (out) (optional).
- *  Errors: Q_ERROR_CONFLICT names the first condition that failed; Q_ERROR_NO_QUORUM; Q_ERROR_UNKNOWN */
+ *  Errors: Q_ERROR_CONFLICT names the first condition that failed; Q_ERROR_NO_QUORUM;
+ * Q_ERROR_UNKNOWN */
 bool cfs_txn_commit(CfsClient *client, CfsTxn *txn, uint64_t *sequence, GError **error);
-JsonObject *cfs_txn_arguments(CfsTxn *txn); /* (transfer full) both: for cfs_client_send() "update" */
+JsonObject *
+cfs_txn_arguments(CfsTxn *txn); /* (transfer full) both: for cfs_client_send() "update" */
 
 /** cfs_write: creates or replaces a file. @expected: a version, CFS_ABSENT, or CFS_ANY. */
 #define CFS_ANY G_MAXUINT64
-bool cfs_write(CfsClient *client, const char *path, const char *text, uint64_t expected, GError **error);
+bool cfs_write(CfsClient *client, const char *path, const char *text, uint64_t expected,
+               GError **error);
 
 /**
  * cfs_modify:
@@ -116,7 +121,8 @@ bool cfs_write(CfsClient *client, const char *path, const char *text, uint64_t e
  * Read, change, write on condition of the version read; at most 20 tries.
  */
 typedef char *(*CfsChangeFunc)(const char *text, gpointer data, GError **error);
-bool cfs_modify(CfsClient *client, const char *path, CfsChangeFunc change, gpointer data, GError **error);
+bool cfs_modify(CfsClient *client, const char *path, CfsChangeFunc change, gpointer data,
+                GError **error);
 
 /* ------------------------------------------------------------------ run and migration records */
 
@@ -146,9 +152,10 @@ typedef struct {
 void cfs_lease_free(CfsLease *lease);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CfsLease, cfs_lease_free)
 CfsLease *cfs_lease_get(CfsClient *client, const char *name, GError **error);
-bool cfs_lease_take(CfsClient *client, const char *name, CfsGeneration *generation, int64_t *left_ms,
-                    GError **error);
-bool cfs_lease_release(CfsClient *client, const char *name, CfsGeneration generation, GError **error);
+bool cfs_lease_take(CfsClient *client, const char *name, CfsGeneration *generation,
+                    int64_t *left_ms, GError **error);
+bool cfs_lease_release(CfsClient *client, const char *name, CfsGeneration generation,
+                       GError **error);
 
 /* ------------------------------------------------------------------ status keys */
 

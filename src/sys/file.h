@@ -8,13 +8,15 @@
  * Writes a new file beside @path (".NAME.tmp.PID"), fsyncs it, renames it over @path and fsyncs
  * the folder: after a power cut there is the old content or the new one.
  */
-bool q_file_write_atomic(const char *path, const void *data, size_t length, mode_t mode, GError **error);
+bool q_file_write_atomic(const char *path, const void *data, size_t length, mode_t mode,
+                         GError **error);
 
 /** q_file_read: Returns: (transfer full): the content, NUL-terminated; NULL with Q_ERROR_FULL if it
  *  is longer than @max_bytes. @length is optional. */
 char *q_file_read(const char *path, size_t max_bytes, size_t *length, GError **error);
 
-bool q_file_make_dir(const char *path, mode_t mode, GError **error); /* with parents; fine if there */
+bool q_file_make_dir(const char *path, mode_t mode,
+                     GError **error); /* with parents; fine if there */
 
 typedef struct QFileLock QFileLock;
 

@@ -16,10 +16,18 @@ static struct {
 } sink = { .program = "", .fd = STDERR_FILENO };
 
 /* sd-daemon(3): "<N>" at the start of a line is its syslog priority. */
-enum { PRIORITY_ERR = 3, PRIORITY_WARN = 4, PRIORITY_NOTICE = 5, PRIORITY_INFO = 6, PRIORITY_DEBUG = 7 };
+enum {
+    PRIORITY_ERR = 3,
+    PRIORITY_WARN = 4,
+    PRIORITY_NOTICE = 5,
+    PRIORITY_INFO = 6,
+    PRIORITY_DEBUG = 7
+};
 
-static const char *const names[] = { [PRIORITY_ERR] = "error", [PRIORITY_WARN] = "warning",
-                                     [PRIORITY_NOTICE] = "notice", [PRIORITY_INFO] = "info",
+static const char *const names[] = { [PRIORITY_ERR] = "error",
+                                     [PRIORITY_WARN] = "warning",
+                                     [PRIORITY_NOTICE] = "notice",
+                                     [PRIORITY_INFO] = "info",
                                      [PRIORITY_DEBUG] = "debug" };
 
 /* JOURNAL_STREAM names the device and inode of the socket; it is inherited by children whose
@@ -33,8 +41,8 @@ stderr_is_journal(void)
     if (stream == NULL || fstat(STDERR_FILENO, &st) != 0) {
         return FALSE;
     }
-    g_autofree char *mine = g_strdup_printf("%lu:%lu", (unsigned long)st.st_dev,
-                                            (unsigned long)st.st_ino);
+    g_autofree char *mine =
+        g_strdup_printf("%lu:%lu", (unsigned long)st.st_dev, (unsigned long)st.st_ino);
     return strcmp(stream, mine) == 0;
 }
 
@@ -97,15 +105,15 @@ put(int priority, const char *format, va_list args)
     errno = saved;
 }
 
-#define DEFINE_LEVEL(name, priority, condition) \
-    void name(const char *format, ...)          \
-    {                                           \
-        if (condition) {                        \
-            va_list args;                       \
-            va_start(args, format);             \
-            put(priority, format, args);        \
-            va_end(args);                       \
-        }                                       \
+#define DEFINE_LEVEL(name, priority, condition)                                                    \
+    void name(const char *format, ...)                                                             \
+    {                                                                                              \
+        if (condition) {                                                                           \
+            va_list args;                                                                          \
+            va_start(args, format);                                                                \
+            put(priority, format, args);                                                           \
+            va_end(args);                                                                          \
+        }                                                                                          \
     }
 
 DEFINE_LEVEL(q_debug, PRIORITY_DEBUG, sink.debug)

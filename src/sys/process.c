@@ -192,8 +192,10 @@ read_stat(pid_t pid, char *state, uint64_t *ticks)
     unsigned long long start;
 
     if (fields == NULL
-        || sscanf(fields + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                  state, &start)
+        || sscanf(
+               fields + 1,
+               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               state, &start)
                != 2) {
         return false;
     }

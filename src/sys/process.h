@@ -20,7 +20,8 @@ typedef struct {
  * Returns: the exit status (128 + N if signal N ended it), or -1 with Q_ERROR_NOT_FOUND (no such
  *   program), Q_ERROR_TIMEOUT or Q_ERROR_IO
  */
-int q_run(const char *const *argv, const QRunOptions *options, char **out, char **err, GError **error);
+int q_run(const char *const *argv, const QRunOptions *options, char **out, char **err,
+          GError **error);
 
 /** q_run_ok: as q_run(), but a status other than 0 is an error, Q_ERROR_IO, with the last line that
  *  the program printed to standard error. */

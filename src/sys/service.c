@@ -12,7 +12,8 @@
 
 enum { REQUEST_TIMEOUT_S = 60 };
 
-/* One request to the lab host's supervisor. Returns: the word after "ok", or NULL with the reason. */
+/* One request to the lab host's supervisor. Returns: the word after "ok", or NULL with the reason.
+ */
 static char *
 ask_lab(const char *verb, const char *name, GError **error)
 {
@@ -26,7 +27,8 @@ ask_lab(const char *verb, const char *name, GError **error)
     if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0
         || send(fd, request, strlen(request), MSG_NOSIGNAL) < 0
         || recv(fd, answer, sizeof answer - 1, 0) <= 0) {
-        q_set_error_errno(error, errno, "cannot %s service '%s': the host's supervisor", verb, name);
+        q_set_error_errno(error, errno, "cannot %s service '%s': the host's supervisor", verb,
+                          name);
         close(fd);
         return NULL;
     }
@@ -44,15 +46,17 @@ request(const char *verb, const char *name, GError **error)
 {
     if (g_file_test(SYSTEMD_DIR, G_FILE_TEST_IS_DIR)) {
         const char *argv[] = { "systemctl", verb, name, NULL };
-        return q_run_ok(argv, &(QRunOptions){ .timeout_ms = REQUEST_TIMEOUT_S * 1000 }, NULL, error);
+        return q_run_ok(argv, &(QRunOptions){ .timeout_ms = REQUEST_TIMEOUT_S * 1000 }, NULL,
+                        error);
     }
     if (g_file_test(LAB_SOCKET, G_FILE_TEST_EXISTS)) {
         g_autofree char *state = ask_lab(verb, name, error);
         return state != NULL;
     }
-    return q_set_error(error, Q_ERROR_UNSUPPORTED,
-                       "cannot %s service '%s': this host runs neither systemd nor a lab's supervisor",
-                       verb, name);
+    return q_set_error(
+        error, Q_ERROR_UNSUPPORTED,
+        "cannot %s service '%s': this host runs neither systemd nor a lab's supervisor", verb,
+        name);
 }
 
 bool
