@@ -6,16 +6,17 @@
  * the time or resolves a name, so that cfsd can decide on a write of the file, and the simulator on
  * its weights, from text alone.
  *
- * Keys and blocks that we do not know survive a rewrite; comments do not. Printed form: keys sorted,
- * nodes by name, interfaces by link number, two blanks a level, an empty line after each top block.
- * Source: corosync.conf(5), votequorum(5); Proxmox VE documentation, pvecm.
+ * Keys and blocks that we do not know survive a rewrite; comments do not. Printed form: keys
+ * sorted, nodes by name, interfaces by link number, two blanks a level, an empty line after each
+ * top block. Source: corosync.conf(5), votequorum(5); Proxmox VE documentation, pvecm.
  */
 typedef struct CorosyncConf CorosyncConf;
 
-#define COROSYNC_LINKS 8     /* knet's limit */
+#define COROSYNC_LINKS 8 /* knet's limit */
 #define COROSYNC_NODE_ID_MAX 0x7fffffffu
 
-/** corosync_conf_parse: Errors: Q_ERROR_INVALID with the line. Syntax only: see corosync_conf_check(). */
+/** corosync_conf_parse: Errors: Q_ERROR_INVALID with the line. Syntax only: see
+ * corosync_conf_check(). */
 CorosyncConf *corosync_conf_parse(const char *text, GError **error);
 CorosyncConf *corosync_conf_copy(const CorosyncConf *conf);
 void corosync_conf_free(CorosyncConf *conf); /* NULL is fine */
@@ -30,9 +31,9 @@ char *corosync_conf_text(const CorosyncConf *conf); /* (transfer full) */
 const char *corosync_conf_get(const CorosyncConf *conf, const char *block, const char *key);
 bool corosync_conf_has_block(const CorosyncConf *conf, const char *block);
 
-int64_t corosync_conf_version(const CorosyncConf *conf);           /* config_version; 0 if absent or bad */
+int64_t corosync_conf_version(const CorosyncConf *conf); /* config_version; 0 if absent or bad */
 const char *corosync_conf_cluster_name(const CorosyncConf *conf); /* "" if absent */
-bool corosync_conf_encrypted(const CorosyncConf *conf);            /* secauth or a cipher is on */
+bool corosync_conf_encrypted(const CorosyncConf *conf);           /* secauth or a cipher is on */
 
 typedef struct {
     const char *name; /* "name", else ring0_addr; strings are borrowed from the configuration */
@@ -41,15 +42,15 @@ typedef struct {
     const char *addr[COROSYNC_LINKS]; /* ringN_addr; NULL: the node is not on that link */
 } CorosyncNode;
 
-/** corosync_conf_nodes: Returns: (transfer full) (element-type CorosyncNode): sorted by name; valid as
- *  long as @conf is not changed. Free with g_array_unref(). */
+/** corosync_conf_nodes: Returns: (transfer full) (element-type CorosyncNode): sorted by name; valid
+ * as long as @conf is not changed. Free with g_array_unref(). */
 GArray *corosync_conf_nodes(const CorosyncConf *conf);
-/** corosync_conf_node: @node: (out) (optional). Returns: whether there is a node called @name, or with
- *  that address on any link */
+/** corosync_conf_node: @node: (out) (optional). Returns: whether there is a node called @name, or
+ * with that address on any link */
 bool corosync_conf_node(const CorosyncConf *conf, const char *name, CorosyncNode *node);
 
-/** corosync_conf_token_ms: Corosync's real token: 3000 if absent, plus (nodes - 2) × token_coefficient
- *  (650 if absent) from three nodes on. */
+/** corosync_conf_token_ms: Corosync's real token: 3000 if absent, plus (nodes - 2) ×
+ * token_coefficient (650 if absent) from three nodes on. */
 int64_t corosync_conf_token_ms(const CorosyncConf *conf);
 
 /* ------------------------------------------------------------------ checking */
@@ -58,8 +59,8 @@ int64_t corosync_conf_token_ms(const CorosyncConf *conf);
  * corosync_conf_check:
  * @warnings: (out) (optional) (element-type char *): what deserves a word but is no error
  *
- * Totem and nodes are there and sane; names, ids and addresses are unique; every node is on the same
- * links; interface blocks and links name each other; somebody has a vote.
+ * Totem and nodes are there and sane; names, ids and addresses are unique; every node is on the
+ * same links; interface blocks and links name each other; somebody has a vote.
  *
  * Returns: false with Q_ERROR_INVALID and all complaints, "; " between them
  */
@@ -117,7 +118,8 @@ void corosync_conf_set(CorosyncConf *conf, const char *block, const char *key, c
  * @force: an entry of that name is replaced if its id and votes fit
  * @fallback_addr: (nullable): address for link 0 if @node has none and the cluster has one link
  *
- * Errors (Q_ERROR_EXISTS, Q_ERROR_INVALID): name, id or address taken; other links than the others'.
+ * Errors (Q_ERROR_EXISTS, Q_ERROR_INVALID): name, id or address taken; other links than the
+ * others'.
  */
 bool corosync_conf_add_node(CorosyncConf *conf, const CorosyncNode *node, bool force,
                             const char *fallback_addr, GError **error);
