@@ -30,6 +30,12 @@ bool gate_open(CfsGeneration generation, GError **error);
  */
 bool gate_enter(CfsGeneration generation, uint32_t vmid, GError **error);
 
+/** gate_here: (transfer full): the cgroup folder that the calling process is in, for gate_leave(). */
+char *gate_here(GError **error);
+
+/** gate_leave: moves the calling process out, once it can no longer start anything for the guest. */
+bool gate_leave(const char *folder, GError **error);
+
 /** gate_adopt: moves every process of @vmid, in whichever gate it is (also u/), into @generation's
  *  (S33: first this, then the guard), or with {0,0} back to u/. Fine if there is none. */
 bool gate_adopt(uint32_t vmid, CfsGeneration generation, GError **error);
