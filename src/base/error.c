@@ -26,7 +26,39 @@ static const struct {
 };
 /* clang-format on */
 
-G_DEFINE_QUARK(quorate - error, q_error)
+/* What an error may carry beside code and message. */
+typedef struct {
+    int http_status;   /* 0: that of the code */
+    GPtrArray *blames; /* name, why, …; NULL: none */
+} QErrorPrivate;
+
+static void
+q_error_private_init(QErrorPrivate *priv)
+{
+    priv->http_status = 0;
+    priv->blames = NULL;
+}
+
+static void
+q_error_private_copy(const QErrorPrivate *from, QErrorPrivate *to)
+{
+    to->http_status = from->http_status;
+    to->blames = NULL;
+    if (from->blames != NULL) {
+        to->blames = g_ptr_array_new_with_free_func(g_free);
+        for (guint i = 0; i < from->blames->len; i++) {
+            g_ptr_array_add(to->blames, g_strdup(from->blames->pdata[i]));
+        }
+    }
+}
+
+static void
+q_error_private_clear(QErrorPrivate *priv)
+{
+    g_clear_pointer(&priv->blames, g_ptr_array_unref);
+}
+
+G_DEFINE_EXTENDED_ERROR(QError, q_error)
 
 bool
 q_set_error(GError **error, QError code, const char *format, ...)
@@ -99,9 +131,49 @@ q_set_error_errno(GError **error, int errnum, const char *format, ...)
     return false;
 }
 
+bool
+q_error_blame(GError **error, const char *name, const char *format, ...)
+{
+    if (error == NULL) {
+        return false;
+    }
+    if (*error == NULL) {
+        q_set_error(error, Q_ERROR_INVALID, "Parameter verification failed.");
+    }
+    QErrorPrivate *priv = q_error_get_private(*error);
+    g_return_val_if_fail(priv != NULL, false);
+
+    if (priv->blames == NULL) {
+        priv->blames = g_ptr_array_new_with_free_func(g_free);
+    }
+    va_list args;
+    va_start(args, format);
+    g_ptr_array_add(priv->blames, g_strdup(name));
+    g_ptr_array_add(priv->blames, g_strdup_vprintf(format, args));
+    va_end(args);
+    return false;
+}
+
+const GPtrArray *
+q_error_blames(const GError *error)
+{
+    return error->domain == Q_ERROR ? q_error_get_private(error)->blames : NULL;
+}
+
+void
+q_error_set_http_status(GError *error, int status)
+{
+    if (error->domain == Q_ERROR) {
+        q_error_get_private(error)->http_status = status;
+    }
+}
+
 int
 q_error_http_status(const GError *error)
 {
+    if (error->domain == Q_ERROR && q_error_get_private(error)->http_status != 0) {
+        return q_error_get_private(error)->http_status;
+    }
     return error->domain == Q_ERROR ? codes[error->code].http_status : 500;
 }
 

@@ -45,6 +45,16 @@ bool q_prefix_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3)
  */
 bool q_set_error_errno(GError **error, int errnum, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
+/** q_error_blame: sets @error to Q_ERROR_INVALID "Parameter verification failed." that blames the
+ *  parameter @name, or adds to such an error. Returns: always false. */
+bool q_error_blame(GError **error, const char *name, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/** q_error_blames: (element-type utf8) (nullable): name, why, name, why, …; borrowed from @error */
+const GPtrArray *q_error_blames(const GError *error);
+
+/** q_error_set_http_status: for the few errors whose HTTP status is not that of their code. */
+void q_error_set_http_status(GError *error, int status);
+
 int q_error_http_status(const GError *error); /* 500 for errors of other domains */
 int q_error_exit_code(const GError *error);   /* 1 for errors of other domains, 255 for usage */
 

@@ -55,6 +55,28 @@ test_status(void)
     g_assert_cmpint(q_error_exit_code(foreign), ==, 1);
 }
 
+static void
+test_blame(void)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(q_error_blame(&error, "memory", "got '%s'", "x"));
+    g_assert_false(q_error_blame(&error, "cores", "too many"));
+    g_assert_error(error, Q_ERROR, Q_ERROR_INVALID);
+    g_assert_cmpstr(error->message, ==, "Parameter verification failed.");
+    g_autoptr(GError) copy = g_error_copy(error);
+    q_error_set_http_status(error, 424);
+    g_assert_cmpint(q_error_http_status(error), ==, 424);
+    g_assert_cmpint(q_error_http_status(copy), ==, 400);
+    const GPtrArray *blames = q_error_blames(copy);
+    g_assert_cmpuint(blames->len, ==, 4);
+    g_assert_cmpstr(blames->pdata[0], ==, "memory");
+    g_assert_cmpstr(blames->pdata[1], ==, "got 'x'");
+    g_assert_cmpstr(blames->pdata[3], ==, "too many");
+    g_autoptr(GError) other = g_error_new_literal(G_MARKUP_ERROR, 0, "other");
+    g_assert_null(q_error_blames(other));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -63,5 +85,6 @@ main(int argc, char **argv)
     g_test_add_func("/error/prefix", test_prefix);
     g_test_add_func("/error/errno", test_errno);
     g_test_add_func("/error/status", test_status);
+    g_test_add_func("/error/blame", test_blame);
     return g_test_run();
 }
