@@ -1,4 +1,5 @@
 #pragma once
+#include <signal.h>
 #include "base/json.h"
 #include "task/upid.h"
 
@@ -19,8 +20,9 @@ typedef struct {
     const char *client; /* (nullable): address of the caller */
 } TaskSpec;
 
-#define TASK_START_MS 10000 /* the longest time from the call until the worker has told its UPID   \
-                             */
+#define TASK_START_MS                                                                              \
+    10000 /* the longest time from the call until the worker has told its UPID                     \
+           */
 
 /** task_start: waits until log and UPID exist (some 10 ms). For commands and threads.
  *  Returns: (transfer full): the UPID */
@@ -57,6 +59,11 @@ bool task_stop(const Upid *upid, GError **error);
 /** task_log_path: (transfer full) */
 char *task_log_path(const char *upid);
 
-/** task_log_follow: writes the log to @fd as it grows, without its final TASK line, until the task
- *  ends. Returns: (transfer full): the status, as task_wait() */
-char *task_log_follow(const char *upid, int fd, GError **error);
+/**
+ * task_log_follow:
+ * @fd: where the lines go as they come, all but the final TASK line
+ * @stop: (nullable): set by a signal handler: stops the task
+ *
+ * Returns: (transfer full): the status, as task_wait()
+ */
+char *task_log_follow(const char *upid, int fd, const volatile sig_atomic_t *stop, GError **error);
