@@ -1,0 +1,50 @@
+#include <string.h>
+#include "lab/commands_priv.h"
+#include "lab/socket.h"
+
+enum { REQUEST_WAIT_MS = 60000 };
+
+char *
+lab_init_ask(const Lab *lab, int node, const char *request, GError **error)
+{
+    g_autofree char *path = lab_node_path(lab, node, "lab/init");
+    g_autofree char *answer = NULL;
+
+    if (lab_host_pid(lab, node, error) == 0) {
+        return NULL;
+    }
+    if (lab_host_frozen(lab, node)) {
+        q_set_error(error, Q_ERROR_BUSY, "node%d is frozen", node);
+        return NULL;
+    }
+    answer = lab_socket_ask(path, request, REQUEST_WAIT_MS, error);
+    if (answer == NULL) {
+        return NULL;
+    }
+    if (!g_str_has_prefix(answer, "ok")) {
+        q_set_error(error, Q_ERROR_IO, "node%d: %s: %s", node, request,
+                    g_str_has_prefix(answer, "error ") ? answer + strlen("error ") : answer);
+        return NULL;
+    }
+    return g_strdup(g_strstrip(answer + strlen("ok")));
+}
+
+bool
+lab_init_daemon(const Lab *lab, int node, const char *verb, const char *name, GError **error)
+{
+    bool corosync = strcmp(name, "corosync") == 0;
+    g_autofree char *service = g_strdup_printf("%s%s", corosync ? "" : "quorate-", name);
+    g_autofree char *state_request = g_strdup_printf("state %s", service);
+    const char *what = strcmp(verb, "stop") == 0 ? "pause" : verb;
+    g_autofree char *state = lab_init_ask(lab, node, state_request, error);
+
+    if (state == NULL) {
+        return false;
+    }
+    if (strcmp(verb, "start") == 0 && strcmp(state, "running") == 0) {
+        what = "continue";
+    }
+    g_autofree char *request = g_strdup_printf("%s %s", what, service);
+    g_autofree char *answer = lab_init_ask(lab, node, request, error);
+    return answer != NULL;
+}
