@@ -41,6 +41,15 @@ q_realtime_enter(int priority)
 }
 
 void
+q_realtime_thread(int priority)
+{
+    struct sched_param param = { .sched_priority = priority };
+
+    /* What is forbidden was said by q_realtime_enter(). */
+    sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &param);
+}
+
+void
 q_realtime_leave_child(void)
 {
     set_oom_score("0");

@@ -12,4 +12,7 @@
  * What the machine forbids (containers do) is said once in the log and is not fatal.
  */
 void q_realtime_enter(int priority);
+/** q_realtime_thread: the same priority class for the calling thread: threads do not inherit it. */
+void q_realtime_thread(int priority);
+
 void q_realtime_leave_child(void); /* async-signal-safe */
