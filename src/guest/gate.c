@@ -17,6 +17,7 @@
 
 #define GATE_SLICE "quorate.slice"
 #define GATE_POLL_MS 10
+#define FREEZE_MS 20
 #define CGROUP2_MAGIC 0x63677270
 #define UNGUARDED_NAME "u"
 
@@ -209,6 +210,17 @@ bool
 gate_leave(const char *folder, GError **error)
 {
     return write_pid(folder, "0", error);
+}
+
+void
+gate_tidy(CfsGeneration generation, uint32_t vmid)
+{
+    g_autofree char *root = gate_root(NULL);
+    g_autofree char *folder = root != NULL ? gate_path(root, generation, vmid) : NULL;
+
+    if (folder != NULL) {
+        rmdir(folder);
+    }
 }
 
 /* ------------------------------------------------------------------ looking */
@@ -441,6 +453,31 @@ write_one(const char *folder, const char *file)
     }
 }
 
+/* Freezing is asked for and happens a moment later; what cannot be frozen (D state) is not waited
+ * for long: the proof of its death comes later anyway. */
+static void
+freeze_folders(GPtrArray *folders)
+{
+    int64_t deadline_ms = q_clock_mono_ms() + FREEZE_MS;
+
+    for (guint i = 0; i < folders->len; i++) {
+        write_one(folders->pdata[i], "cgroup.freeze");
+    }
+    for (guint i = 0; i < folders->len; i++) {
+        g_autofree char *path = g_build_filename(folders->pdata[i], "cgroup.events", NULL);
+
+        for (;;) {
+            g_autofree char *text = q_file_read(path, 4096, NULL, NULL);
+
+            if (text == NULL || strstr(text, "frozen 1") != NULL || strstr(text, "populated 0") != NULL
+                || q_clock_mono_ms() >= deadline_ms) {
+                break;
+            }
+            g_usleep(500);
+        }
+    }
+}
+
 /* Kills everything in @folders until each of them can be removed: an empty cgroup is removed in one
  * step, so nobody can enter between the last look and the removal. Frozen first, so that no socket
  * is made between noting the sockets and the death of their owner. */
@@ -455,7 +492,6 @@ end_folders(GPtrArray *folders, int64_t deadline_ms, GateSockets *sockets, GErro
 
         for (guint i = 0; i < folders->len; i++) {
             if (rmdir(folders->pdata[i]) < 0 && errno != ENOENT) {
-                write_one(folders->pdata[i], "cgroup.freeze");
                 g_ptr_array_add(left, folders->pdata[i]);
             }
         }
@@ -463,6 +499,7 @@ end_folders(GPtrArray *folders, int64_t deadline_ms, GateSockets *sockets, GErro
             return noted
                    || q_set_error(error, Q_ERROR_IO, "the TCP sockets of the killed processes are not known");
         }
+        freeze_folders(left);
         for (guint i = 0; i < left->len; i++) {
             append_pids(left->pdata[i], pids);
         }

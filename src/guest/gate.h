@@ -36,6 +36,9 @@ char *gate_here(GError **error);
 /** gate_leave: moves the calling process out, once it can no longer start anything for the guest. */
 bool gate_leave(const char *folder, GError **error);
 
+/** gate_tidy: removes @vmid's folder if nobody is in it. */
+void gate_tidy(CfsGeneration generation, uint32_t vmid);
+
 /** gate_adopt: moves every process of @vmid, in whichever gate it is (also u/), into @generation's
  *  (S33: first this, then the guard), or with {0,0} back to u/. Fine if there is none. */
 bool gate_adopt(uint32_t vmid, CfsGeneration generation, GError **error);

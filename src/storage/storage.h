@@ -1,5 +1,6 @@
 #pragma once
 #include "cfs/client.h"
+#include "base/section_config.h"
 
 /*
  * Storages as guests and commands use them. Definitions come from storage.cfg (storage/core), work
@@ -13,6 +14,9 @@ typedef struct Storage Storage;       /* one of them, usable here; borrowed from
 StorageSet *storage_set_read(CfsClient *cfs, GError **error);
 void storage_set_free(StorageSet *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StorageSet, storage_set_free)
+
+GPtrArray *storage_set_ids(StorageSet *set); /* const char *, sorted; container to free */
+const QSection *storage_set_section(StorageSet *set, const char *id, GError **error); /* also of disabled ones */
 
 /** storage_get: Errors: "storage 'X' does not exist", "storage 'X' is disabled",
  *  "storage 'X' is not available on node 'N'", unsupported type. */

@@ -196,6 +196,8 @@ add_control(QemuBuild *build)
     qemu_add(build, "-mon", "chardev=qmp,mode=control");
     qemu_add(build, "-chardev", "socket,id=qmp-own,path=%s/%u.qmp-own,server=on,wait=off", dir, vmid);
     qemu_add(build, "-mon", "chardev=qmp-own,mode=control");
+    qemu_add(build, "-chardev", "socket,id=qmp-events,path=%s/%u.qmp-events,server=on,wait=off", dir, vmid);
+    qemu_add(build, "-mon", "chardev=qmp-events,mode=control");
     qemu_add(build, "-pidfile", "%s/%u.pid", dir, vmid);
     qemu_add(build, "-daemonize", NULL);
 }

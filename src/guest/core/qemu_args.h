@@ -13,6 +13,7 @@ typedef struct {
     bool cached;  /* the file system has no O_DIRECT (tmpfs): go through the page cache */
 } GuestVolume;
 void guest_volume_free(GuestVolume *volume);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestVolume, guest_volume_free)
 
 typedef struct {
     const char *node;
