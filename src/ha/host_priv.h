@@ -6,6 +6,7 @@
 #include "ha/keeper.h"
 #include "ha/local_end.h"
 #include "ha/mirror.h"
+#include "ha/reconcile.h"
 #include "ha/watchdog_client.h"
 
 struct HaHost {
@@ -47,6 +48,7 @@ struct HaHost {
     WatchdogClient *watchdog;
     HaLocalEnd *end;
     HaJobs *jobs;
+    HaReconcile *reconcile;
     GHashTable *guests;  /* vmid -> Guest *: processes watched for their end */
     bool adopted;        /* the question of S18 is answered */
     HaGeneration opened; /* whose gate is open */
@@ -69,3 +71,4 @@ void ha_host_settle_commits(HaHost *host); /* tells what has become visible */
 
 /** ha_host_refuse: no lease is taken for this reason (NULL: none); said once. */
 void ha_host_refuse(HaHost *host, const char *why);
+void ha_host_publish_refusal(HaHost *host);

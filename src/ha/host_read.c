@@ -78,6 +78,27 @@ ha_host_refuse(HaHost *host, const char *why)
     }
     g_free(host->refusal);
     host->refusal = g_strdup(why);
+    ha_host_publish_refusal(host);
+}
+
+static void
+on_published(CfsClient *client, JsonObject *ok, const GError *error, gpointer data)
+{
+}
+
+/* For `ha-manager status`, on every node; kept in memory only, so told again to a restarted cfsd.
+ */
+void
+ha_host_publish_refusal(HaHost *host)
+{
+    if (host->role == HA_HOST_LRM) {
+        JsonObject *arguments = json_object_new();
+
+        json_object_set_string_member(arguments, "key", "ha-refusal");
+        json_object_set_string_member(arguments, "text",
+                                      host->refusal != NULL ? host->refusal : "");
+        cfs_client_send(host->cfs, "status.set", arguments, on_published, NULL);
+    }
 }
 
 void

@@ -50,6 +50,7 @@ struct HaMirror {
     JsonArray *records;
     JsonObject *members;
     bool quorate;
+    uint64_t epoch;
     guint look_source, retry_source;
     guint looks;
 };
@@ -383,8 +384,10 @@ take(HaMirror *mirror, const Ask *ask, JsonObject *ok)
         break;
     case ASK_QUORUM: {
         bool quorate = ok != NULL && q_json_bool(ok, "quorate", false);
-        mirror->changed |= quorate != mirror->quorate;
+        uint64_t epoch = ok != NULL ? (uint64_t)q_json_int(ok, "epoch", 0) : mirror->epoch;
+        mirror->changed |= quorate != mirror->quorate || epoch != mirror->epoch;
         mirror->quorate = quorate;
+        mirror->epoch = epoch;
         break;
     }
     }
@@ -569,6 +572,12 @@ bool
 ha_mirror_quorate(const HaMirror *mirror)
 {
     return mirror->connected && mirror->quorate;
+}
+
+uint64_t
+ha_mirror_epoch(const HaMirror *mirror)
+{
+    return mirror->epoch;
 }
 
 HaMirror *

@@ -46,6 +46,7 @@ GPtrArray *ha_mirror_lease_names(const HaMirror *mirror); /* (transfer container
 JsonObject *ha_mirror_lease(const HaMirror *mirror, const char *name);
 JsonObject *ha_mirror_members(const HaMirror *mirror); /* as .members */
 bool ha_mirror_quorate(const HaMirror *mirror);
+uint64_t ha_mirror_epoch(const HaMirror *mirror); /* number of the open epoch, or of the last one */
 
 /** ha_mirror_look: asks for members, quorum and leases now, without waiting for the next look. */
 void ha_mirror_look(HaMirror *mirror);

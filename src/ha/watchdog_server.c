@@ -129,6 +129,10 @@ arm(Server *server, GError **error)
     if (watchdog_armed(server->rule) && server->device != NULL) {
         return watchdog_arm(server->rule, error);
     }
+    /* Opening feeds once, which an open deadline may forbid. */
+    if (watchdog_armed(server->rule) && !watchdog_may_feed(server->rule, now())) {
+        return q_set_error(error, Q_ERROR_BUSY, "a deadline promised before is too near");
+    }
     /* On record before the device runs: whoever comes after us knows that it is ours. */
     if (!watchdog_arm(server->rule, error) || !save(server, error)) {
         return false;
@@ -151,22 +155,43 @@ promise(Server *server, HaGeneration owner, const WatchdogRequest *request, GErr
     return watchdog_promise(server->rule, owner, deadline, now(), error) && save(server, error);
 }
 
+/* Only an open device can be closed in order: after our restart it may not be open yet. */
+static bool
+close_device(Server *server, GError **error)
+{
+    const WatchdogSettings *s = server->settings;
+
+    if (server->device == NULL) {
+        server->device = watchdog_device_open(s->device_path, s->timeout_s, s->granularity_ms,
+                                              s->accept_virtual, error);
+    }
+    if (server->device == NULL) {
+        return false;
+    }
+    g_clear_pointer(&server->device, watchdog_device_close);
+    server->holding = false;
+    q_info("watchdog closed in order");
+    return true;
+}
+
 static bool
 close_owner(Server *server, HaGeneration owner, GError **error)
 {
+    const WatchdogSettings *s = server->settings;
+    g_autofree char *before = watchdog_text(server->rule);
     bool device_too = false;
 
     if (!watchdog_armed(server->rule)) {
         return true;
     }
-    /* Only an open device can be closed in order: after our restart it may not be open yet. */
-    if (!open_device(server, error) || !watchdog_close(server->rule, owner, &device_too, error)) {
+    if (!watchdog_close(server->rule, owner, &device_too, error)) {
         return false;
     }
-    if (device_too) {
-        g_clear_pointer(&server->device, watchdog_device_close);
-        server->holding = false;
-        q_info("watchdog closed in order");
+    if (device_too && !close_device(server, error)) {
+        watchdog_free(server->rule); /* it runs on, so the promise stands */
+        server->rule = watchdog_new(s->timeout_s * 1000,
+                                    MAX(s->granularity_ms, UNKNOWN_GRANULARITY_MS), before, true);
+        return false;
     }
     return save(server, error);
 }
