@@ -1,0 +1,22 @@
+#include "api/methods.h"
+#include "api/tasks.h"
+#include "api/version.h"
+
+/* Every area of the API; a new file of rows adds its table here. */
+static const ApiMethod *const *const tables[] = {
+    api_version_methods,
+    api_tasks_methods,
+};
+
+const ApiMethod *
+api_method_at(size_t n)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(tables); i++) {
+        for (const ApiMethod *const *row = tables[i]; *row != NULL; row++) {
+            if (n-- == 0) {
+                return *row;
+            }
+        }
+    }
+    return NULL;
+}
