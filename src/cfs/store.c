@@ -246,6 +246,9 @@ load(CfsStore *store, const char *folder, CfsLoaded *loaded, GError **error)
     loaded->fresh = access(store->path, F_OK) != 0;
     store->file = store_file_open(store->path, error);
     if (store->file == NULL || !store_file_load(store->file, loaded, error)) {
+        if (store->file != NULL) {
+            store_file_doubt(store->file);
+        }
         return q_prefix_error(
             error,
             "the database is damaged and was left as it is. A node of a cluster gets everything "
