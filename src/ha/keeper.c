@@ -9,6 +9,7 @@ enum {
     RENEWALS_MAX = 16,  /* under way; more would only wait behind these */
     ASK_AGAIN_MIN_MS = 20,
     ASK_AGAIN_MAX_MS = 250, /* the holder may have released it, or its node come back */
+    RELEASE_AGAIN_MS = 500,
 };
 
 typedef enum {
@@ -264,26 +265,46 @@ ha_keeper_forget(HaKeeper *keeper)
     }
 }
 
+static void send_release(HaKeeper *keeper);
+
+static gboolean
+on_release_again(gpointer data)
+{
+    HaKeeper *keeper = data;
+
+    keeper->timer = 0;
+    send_release(keeper);
+    return G_SOURCE_REMOVE;
+}
+
 static void
 on_released(CfsClient *client, JsonObject *ok, const GError *error, gpointer data)
 {
     HaKeeper *keeper = data;
 
-    if (keeper->state != KEEPER_RELEASING) {
+    if (ok == NULL && !is_definite(error)) {
+        /* Not known, or nothing may change now: asked until it is known. Renewing or taking it
+         * meanwhile would be wrong either way. */
+        set_why(keeper, error->message);
+        keeper->timer = g_timeout_add(RELEASE_AGAIN_MS, on_release_again, keeper);
         return;
     }
-    if (ok != NULL || is_definite(error)) {
-        keeper->state = KEEPER_IDLE;
-        keeper->life++;
-        keeper->released = keeper->generation;
-        keeper->ask_again_ms = 0;
-    } else {
-        /* Not known: it is given back, or it lapses; renewing it would be wrong either way. */
-        set_why(keeper, error->message);
-        keeper->refused = true;
-        keeper->state = KEEPER_OVER;
-    }
+    keeper->state = KEEPER_IDLE;
+    keeper->life++;
+    keeper->released = keeper->generation;
+    keeper->ask_again_ms = 0;
+    keeper->refused = false;
     keeper->news(keeper->data);
+}
+
+static void
+send_release(HaKeeper *keeper)
+{
+    JsonObject *arguments = json_object_new();
+
+    json_object_set_string_member(arguments, "name", keeper->name);
+    ha_generation_to_json(arguments, "generation", keeper->generation);
+    cfs_client_send(keeper->client, "lease.release", arguments, on_released, keeper);
 }
 
 HaOutcome
@@ -296,17 +317,14 @@ ha_keeper_release(HaKeeper *keeper, HaGeneration generation)
         || ha_generation_compare(keeper->released, generation) == 0) {
         return HA_DONE;
     }
-    if (keeper->refused) {
-        keeper->refused = false;
-        return HA_REFUSED;
+    if (keeper->timer != 0) {
+        g_source_remove(keeper->timer);
+        keeper->timer = 0;
     }
-    JsonObject *arguments = json_object_new();
-    json_object_set_string_member(arguments, "name", keeper->name);
-    ha_generation_to_json(arguments, "generation", generation);
     keeper->state = KEEPER_RELEASING;
     keeper->generation = generation; /* also one of a manager before us */
     keeper->life++;                  /* answers to renewals count no more */
-    cfs_client_send(keeper->client, "lease.release", arguments, on_released, keeper);
+    send_release(keeper);
     return HA_PENDING;
 }
 
