@@ -20,7 +20,7 @@ static void
 set_timer(HaHost *host)
 {
     int64_t now_ms = q_clock_boot_ms();
-    int64_t wake_ms = MAX(host->calls.wake_ms(host->manager), now_ms + 1);
+    int64_t wake_ms = CLAMP(host->calls.wake_ms(host->manager), now_ms + 1, now_ms + LIVE_MS);
     struct itimerspec at = { .it_value = { wake_ms / 1000, wake_ms % 1000 * 1000000 } };
 
     /* Absolute, on the clock that leases are measured by: a sleep of the machine does not delay it.

@@ -1,5 +1,6 @@
 #include "ha/lrm_socket.h"
 #include <string.h>
+#include <sys/stat.h>
 #include "base/sorted.h"
 #include "cfs/server.h"
 #include "ha/mirror.h"
@@ -104,6 +105,7 @@ lrm_socket_new(const char *path, HaHost *host, Lrm *lrm, GError **error)
         lrm_socket_free(socket);
         return NULL;
     }
+    chmod(path, 0600); /* the machinery makes it for a group, too */
     return socket;
 }
 

@@ -6,6 +6,8 @@
 #include "sys/log.h"
 #include "sys/paths.h"
 
+enum { LOCK_WAIT_MS = 2000 };
+
 static void
 step(HaEnv *env, gpointer crm)
 {
@@ -54,7 +56,7 @@ main(void)
         return EXIT_FAILURE;
     }
     /* Two managers of one boot would each take the other's lease (safety.md S18). */
-    g_autoptr(QFileLock) lock = q_file_lock(Q_RUN_DIR "/crmd.lock", 0, &error);
+    g_autoptr(QFileLock) lock = q_file_lock(Q_RUN_DIR "/crmd.lock", LOCK_WAIT_MS, &error);
     HaHost *host = lock != NULL ? ha_host_new(HA_HOST_CRM, &error) : NULL;
     if (host == NULL) {
         q_err("cannot start: %s", error->message);

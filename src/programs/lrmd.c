@@ -8,42 +8,64 @@
 #include "sys/paths.h"
 #include "sys/realtime.h"
 
-enum { PRIORITY = 70 };
+enum { PRIORITY = 70, LOCK_WAIT_MS = 2000 };
+
+typedef struct {
+    Lrm *lrm;
+    LrmSocket *socket;
+    bool terminated;
+} Daemon;
 
 static void
-step(HaEnv *env, gpointer lrm)
+step(HaEnv *env, gpointer data)
 {
-    lrm_step(lrm, env);
+    Daemon *daemon = data;
+
+    if (!lrm_left(daemon->lrm)) {
+        lrm_step(daemon->lrm, env);
+    }
+    if (lrm_left(daemon->lrm)) {
+        lrm_socket_left(daemon->socket);
+    }
 }
 
 static int64_t
-wake_ms(gpointer lrm)
+wake_ms(gpointer data)
 {
-    return lrm_wake_ms(lrm);
+    Daemon *daemon = data;
+
+    return lrm_left(daemon->lrm) ? G_MAXINT64 : lrm_wake_ms(daemon->lrm);
 }
 
 static void
-committed(HaEnv *env, uint64_t id, const GError *error, gpointer lrm)
+committed(HaEnv *env, uint64_t id, const GError *error, gpointer data)
 {
-    lrm_committed(lrm, env, id, error);
+    lrm_committed(((Daemon *)data)->lrm, env, id, error);
 }
 
 static void
-job_done(HaEnv *env, uint64_t id, int rc, gpointer lrm)
+job_done(HaEnv *env, uint64_t id, int rc, gpointer data)
 {
-    lrm_job_done(lrm, env, id, rc);
+    lrm_job_done(((Daemon *)data)->lrm, env, id, rc);
 }
 
 static void
-terminate(HaEnv *env, gpointer lrm)
+terminate(HaEnv *env, gpointer data)
 {
-    lrm_shutdown(lrm, env, HA_SHUTDOWN_DAEMON);
+    Daemon *daemon = data;
+
+    daemon->terminated = true;
+    lrm_shutdown(daemon->lrm, env, HA_SHUTDOWN_DAEMON);
 }
 
+/* A node that goes down keeps its local manager, idle, to the end: one that exited would be started
+ * again, and take the lease. */
 static bool
-left(gpointer lrm)
+left(gpointer data)
 {
-    return lrm_left(lrm);
+    Daemon *daemon = data;
+
+    return daemon->terminated && lrm_left(daemon->lrm);
 }
 
 int
@@ -64,22 +86,22 @@ main(void)
         q_err("cannot start: %s", error->message);
         return EXIT_FAILURE;
     }
-    g_autoptr(QFileLock) lock = q_file_lock(Q_RUN_DIR "/lrmd.lock", 0, &error);
+    g_autoptr(QFileLock) lock = q_file_lock(Q_RUN_DIR "/lrmd.lock", LOCK_WAIT_MS, &error);
     HaHost *host = lock != NULL ? ha_host_new(HA_HOST_LRM, &error) : NULL;
     if (host == NULL) {
         q_err("cannot start: %s", error->message);
         return EXIT_FAILURE;
     }
     q_realtime_enter(PRIORITY);
-    Lrm *lrm = lrm_new(ha_host_env(host));
-    LrmSocket *socket = lrm_socket_new(Q_LRM_SOCKET, host, lrm, &error);
-    if (socket == NULL) {
+    Daemon daemon = { .lrm = lrm_new(ha_host_env(host)) };
+    daemon.socket = lrm_socket_new(Q_LRM_SOCKET, host, daemon.lrm, &error);
+    if (daemon.socket == NULL) {
         q_err("%s", error->message);
         return EXIT_FAILURE;
     }
-    ha_host_run(host, &calls, lrm);
-    lrm_socket_free(socket);
+    ha_host_run(host, &calls, &daemon);
+    lrm_socket_free(daemon.socket);
     ha_host_free(host);
-    lrm_free(lrm);
+    lrm_free(daemon.lrm);
     return EXIT_SUCCESS;
 }

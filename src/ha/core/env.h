@@ -74,7 +74,9 @@ typedef struct {
 } HaConfig;
 void ha_config_free(HaConfig *config);
 HaConfig *ha_config_copy(const HaConfig *config);
-uint32_t ha_config_vmid(const HaConfig *config); /* 0 if the sid has no number */
+uint32_t ha_sid_vmid(const char *sid); /* 0 if it has no number */
+void ha_run_free(HaRun *run);
+HaRun *ha_run_copy(const HaRun *run);
 
 typedef struct {
     char *name;
@@ -112,7 +114,11 @@ typedef struct {
     int max_workers;       /* 4; 0: run in line */
     char *profile;         /* "fast", "steady", "classic" */
 } HaDatacenter;
+HaDatacenter *ha_datacenter_new(const char *default_profile); /* all defaults */
 void ha_datacenter_free(HaDatacenter *datacenter);
+/** ha_datacenter_set: one property of "ha" or "crs". Returns: false: without effect */
+bool ha_datacenter_set(HaDatacenter *datacenter, const char *section, const char *key,
+                       const char *value);
 /** ha_datacenter_parse: @text of datacenter.cfg, NULL if there is none. @warnings (nullable). */
 HaDatacenter *ha_datacenter_parse(const char *text, const char *default_profile,
                                   GPtrArray *warnings);
@@ -129,36 +135,47 @@ typedef struct {
     HaGeneration gate_dead_of;
 } HaLocal;
 
+/* clang-format off */
 typedef struct {
-    const char
-        *error;   /* why files cannot be read; NULL: all of this is valid, else only the next six */
-    bool quorate; /* this node is in an open epoch (S1) */
-    bool updated; /* the view was refreshed since the last step; false only in the classic world */
-    const char *boot; /* of this node */
-    int64_t wall_s;   /* for time stamps that people read */
+    char *error;        /* why files cannot be read; NULL: all of this is valid, else up to nodes */
+    bool quorate;       /* this node is in an open epoch (S1) */
+    bool updated;       /* the view could be refreshed; false only in the classic world */
+    char *boot;         /* of this node */
+    int64_t wall_s;     /* for time stamps that people read */
     const HaLocal *local;
-    GHashTable *nodes; /* name -> HaNode: the configuration's nodes and who is online */
+    GHashTable *nodes;  /* name -> HaNode: the configuration's nodes, and who is online */
 
-    HaStatus *status;        /* manager_status */
-    uint64_t status_version; /* 0: no such file */
-    GHashTable *lrm;         /* node -> HaLrmStatus */
-    GHashTable *configs;     /* sid -> HaConfig, unmanaged guests too */
+    HaStatus *status;          /* manager_status */
+    uint64_t status_version;   /* 0: no such file */
+    GHashTable *lrm;           /* node -> HaLrmStatus */
+    GHashTable *configs;       /* sid -> HaConfig, unmanaged guests too */
     uint64_t resources_version;
-    const char *rules_text; /* rules.cfg, "" if none */
+    char *rules_text;          /* rules.cfg, NULL if none */
     uint64_t rules_version;
-    const char *groups_text; /* groups.cfg, "" if none */
+    char *groups_text;         /* groups.cfg, NULL if none */
     uint64_t groups_version;
-    GPtrArray *commands; /* char *: lines of crm_commands */
+    GPtrArray *commands;       /* char *: lines of crm_commands */
     uint64_t commands_version;
-    const HaDatacenter *datacenter;
-    GHashTable *leases; /* lease name -> HaLeaseView; empty in the classic world */
+    HaDatacenter *datacenter;
+    GHashTable *leases;        /* lease name -> HaLeaseView; empty in the classic world */
 } HaWorld;
+/* clang-format on */
+
+/** ha_world_new: empty tables that own what is put into them; local is borrowed. */
+HaWorld *ha_world_new(void);
+void ha_world_free(HaWorld *world);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(HaWorld, ha_world_free)
+const HaNode *ha_world_node(const HaWorld *world, const char *name);     /* NULL: unknown */
+bool ha_world_online(const HaWorld *world, const char *name);
+const HaConfig *ha_world_config(const HaWorld *world, const char *sid);  /* NULL: none */
+const HaLeaseView *ha_world_agent_lease(const HaWorld *world, const char *node); /* NULL: none */
 
 /* ------------------------------------------------------------------ effects */
 
 typedef struct {
     HaGeneration generation;
     HaTime heard;    /* s: read before the newest renewal was sent that a majority has heard */
+    bool renew;      /* in: send a renewal now, or ask for it; false: only tell what is known */
     bool fresh;      /* taken by this very call, not renewed (classic) */
     int64_t left_ms; /* with HA_REFUSED: how long it may still live; -1: unknown */
 } HaLease;
@@ -188,14 +205,14 @@ typedef enum {
 
 /*
  * HA_CHANGE_RECOVER (S44): conditions are version, and
- *   @fenced: agent lease of @from is fenced at @generation, and its run record is dead (S34:
- *            cfs condition `dead`), or
+ *   @fenced: the agent lease of @node (that the run record names) is fenced at @generation, and the
+ *            run record is dead (S34: cfs condition `dead`), or
  *   else:    there is no run record (cfs condition `run` null).
  */
 typedef struct {
     HaChangeKind kind;
     char *sid;
-    char *node; /* LRM_STATUS, GIVE */
+    char *node; /* LRM_STATUS, GIVE, RECOVER */
     char *from;
     char *to;
     char *text;
@@ -208,7 +225,7 @@ typedef struct {
 
 typedef struct {
     uint64_t id;       /* counts up in each manager; comes back with the outcome */
-    const char *lease; /* every change is conditioned on this lease at generation; NULL: none */
+    char *lease; /* every change is conditioned on this lease at generation; NULL: none */
     HaGeneration generation;
     GPtrArray *changes; /* HaChange: all or nothing */
 } HaCommit;
@@ -246,10 +263,11 @@ struct HaEnv {
     const HaWorld *(*read)(HaEnv *env);
 
     /*
-     * Take the lease, or renew it. HA_DONE: this node holds it, @lease filled. Sends a renewal at
-     * every call, so call it each renew_ms; what was heard meanwhile is told in @lease->heard.
-     * For another node's agent lease, by the master: HA_DONE says that it is fenced (S22): lapsed
-     * by vote or free, and now nobody's until HA_CHANGE_GIVE.
+     * Take the lease, or renew it. HA_DONE: this node holds it, @lease filled. @lease->renew says
+     * whether to send anything; what was heard meanwhile is told in @lease->heard. HA_REFUSED: it
+     * is another's, or was lost (then lease_release() first, to begin anew).
+     * For another node's agent lease, by the master: HA_DONE says that it is fenced (S22): lapsed by
+     * vote or free, and now nobody's until HA_CHANGE_GIVE.
      */
     HaOutcome (*lease_hold)(HaEnv *env, const char *name, HaLease *lease);
     HaOutcome (*lease_release)(HaEnv *env, const char *name, HaGeneration generation);
