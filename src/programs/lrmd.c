@@ -82,11 +82,9 @@ main(void)
     g_autoptr(GError) error = NULL;
 
     q_log_init("quorate-lrmd");
-    if (!q_file_make_dir(Q_RUN_DIR, 0750, &error)) {
-        q_err("cannot start: %s", error->message);
-        return EXIT_FAILURE;
-    }
-    g_autoptr(QFileLock) lock = q_file_lock(Q_RUN_DIR "/lrmd.lock", LOCK_WAIT_MS, &error);
+    g_autoptr(QFileLock) lock = q_file_make_dir(Q_RUN_DIR, 0750, &error)
+                                    ? q_file_lock(Q_RUN_DIR "/lrmd.lock", LOCK_WAIT_MS, &error)
+                                    : NULL;
     HaHost *host = lock != NULL ? ha_host_new(HA_HOST_LRM, &error) : NULL;
     if (host == NULL) {
         q_err("cannot start: %s", error->message);
