@@ -8,7 +8,7 @@ enum {
     RENEW_GAP_MS = 100, /* a hurried manager does not flood the group */
     RENEWALS_MAX = 16,  /* under way; more would only wait behind these */
     ASK_AGAIN_MIN_MS = 20,
-    ASK_AGAIN_MAX_MS = 250, /* the holder may have released it, or its node come back */
+    ASK_AGAIN_MAX_MS = 500, /* the holder may have released it, or its node come back */
     RELEASE_AGAIN_MS = 500,
 };
 
@@ -30,13 +30,14 @@ struct HaKeeper {
     HaGeneration generation;
     HaGeneration released; /* the last one given back */
     bool any_heard;
-    HaTime heard;     /* s */
-    HaTime last_sent; /* renewal, or take of another's lease */
-    int renewals;     /* under way */
-    bool fresh;       /* taken, and not told yet */
-    bool refused;     /* the last take was, and it is not told yet */
+    HaTime heard;          /* s */
+    HaTime last_sent;      /* renewal, or take of another's lease */
+    int renewals;          /* under way */
+    bool fresh;            /* taken, and not told yet */
+    bool refused;          /* the last take was, and it is not told yet */
+    int hold_ms, lapse_ms; /* of the grant asked for */
     int64_t left_ms;
-    int64_t ask_again_ms; /* boot clock: not before */
+    int64_t ask_again_ms; /* boot clock: not before; 0: nobody was refused yet */
     guint timer;
     char *why;
     guint life; /* counts grants: answers to renewals of earlier ones say nothing */
@@ -150,18 +151,13 @@ ask_again_in(HaKeeper *keeper, int64_t ms)
     keeper->timer = g_timeout_add((guint)ms + 1, on_ask_again, keeper);
 }
 
-/* How long the holder may still live stands in the refusal's text only for people; the lease itself
- * says it in numbers. */
 static void
-on_looked(CfsClient *client, JsonObject *ok, const GError *error, gpointer data)
+refuse_for(HaKeeper *keeper, int64_t left_ms)
 {
-    HaKeeper *keeper = data;
-
-    keeper->left_ms = ok != NULL ? q_json_int(ok, "left_ms", -1) : -1;
+    keeper->left_ms = left_ms;
     keeper->state = KEEPER_IDLE;
     keeper->refused = true;
-    ask_again_in(keeper,
-                 keeper->left_ms > 0 ? keeper->left_ms + ASK_AGAIN_MIN_MS : ASK_AGAIN_MIN_MS);
+    ask_again_in(keeper, left_ms > 0 ? left_ms + ASK_AGAIN_MIN_MS : ASK_AGAIN_MIN_MS);
     keeper->news(keeper->data);
 }
 
@@ -173,41 +169,73 @@ on_taken(CfsClient *client, JsonObject *ok, const GError *error, gpointer data)
     if (keeper->state != KEEPER_TAKING) {
         return;
     }
-    if (ok != NULL) {
-        keeper->state = KEEPER_HELD;
-        keeper->generation = ha_generation_from_json(ok, "generation");
-        keeper->life++;
-        keeper->any_heard = false;
-        keeper->renewals = 0;
-        keeper->last_sent = (HaTime){ 0, 0 };
-        keeper->fresh = true;
-        set_why(keeper, NULL);
-        keeper->news(keeper->data);
+    if (ok == NULL) {
+        set_why(keeper, error->message);
+        refuse_for(keeper, -1);
         return;
     }
-    set_why(keeper, error->message);
-    JsonObject *arguments = json_object_new();
-    json_object_set_string_member(arguments, "name", keeper->name);
-    cfs_client_send(client, "lease.get", arguments, on_looked, keeper);
+    keeper->state = KEEPER_HELD;
+    keeper->generation = ha_generation_from_json(ok, "generation");
+    keeper->life++;
+    keeper->any_heard = false;
+    keeper->renewals = 0;
+    keeper->last_sent = (HaTime){ 0, 0 };
+    keeper->fresh = true;
+    set_why(keeper, NULL);
+    keeper->news(keeper->data);
 }
 
-static HaOutcome
-take(HaKeeper *keeper, const HaTiming *timing, HaLease *lease)
+/* Another's, and alive as far as this node has heard: asking the others for a vote would be noise.
+ */
+static bool
+is_anothers(CfsClient *client, JsonObject *lease)
 {
-    if (keeper->refused || !lease->renew || q_clock_boot_ms() < keeper->ask_again_ms) {
-        keeper->refused = false;
-        lease->left_ms = keeper->left_ms;
-        return HA_REFUSED;
+    return strcmp(q_json_string(lease, "state", ""), "held") == 0
+           && q_json_int(lease, "left_ms", 0) > 0
+           && (strcmp(q_json_string(lease, "node", ""), cfs_client_node(client)) != 0
+               || strcmp(q_json_string(lease, "boot", ""), cfs_client_boot(client)) != 0);
+}
+
+static void
+on_looked(CfsClient *client, JsonObject *ok, const GError *error, gpointer data)
+{
+    HaKeeper *keeper = data;
+
+    if (keeper->state != KEEPER_TAKING) {
+        return;
+    }
+    if (ok == NULL || is_anothers(client, ok)) {
+        set_why(keeper, ok == NULL ? error->message : "another node holds it");
+        refuse_for(keeper, ok != NULL ? q_json_int(ok, "left_ms", -1) : -1);
+        return;
     }
     JsonObject *arguments = json_object_new();
     json_object_set_string_member(arguments, "name", keeper->name);
     if (keeper->process != NULL) {
         json_object_set_string_member(arguments, "process", keeper->process);
     }
-    json_object_set_int_member(arguments, "hold_ms", timing->local_end_ms);
-    json_object_set_int_member(arguments, "lapse_ms", timing->lapse_ms);
+    json_object_set_int_member(arguments, "hold_ms", keeper->hold_ms);
+    json_object_set_int_member(arguments, "lapse_ms", keeper->lapse_ms);
+    cfs_client_send(client, "lease.take", arguments, on_taken, keeper);
+}
+
+static HaOutcome
+take(HaKeeper *keeper, const HaTiming *timing, HaLease *lease)
+{
+    bool due = keeper->ask_again_ms != 0 && q_clock_boot_ms() >= keeper->ask_again_ms;
+
+    /* After a refusal it is asked again when that makes sense, in haste or not. */
+    if (keeper->refused || (!due && (keeper->ask_again_ms != 0 || !lease->renew))) {
+        keeper->refused = false;
+        lease->left_ms = keeper->left_ms;
+        return HA_REFUSED;
+    }
+    JsonObject *arguments = json_object_new();
+    json_object_set_string_member(arguments, "name", keeper->name);
     keeper->state = KEEPER_TAKING;
-    cfs_client_send(keeper->client, "lease.take", arguments, on_taken, keeper);
+    keeper->hold_ms = timing->local_end_ms;
+    keeper->lapse_ms = timing->lapse_ms;
+    cfs_client_send(keeper->client, "lease.get", arguments, on_looked, keeper);
     return HA_PENDING;
 }
 
