@@ -50,6 +50,7 @@ typedef struct {
     char *state;  /* requested: "started", "stopped", …; NULL if not managed */
 } GuestHa;
 void guest_ha_clear(GuestHa *ha);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GuestHa, guest_ha_clear)
 bool guest_ha_read(CfsClient *cfs, uint32_t vmid, GuestHa *ha, GError **error);
 
 /** guest_ha_request: sets the requested state in ha/resources.cfg. */

@@ -280,15 +280,52 @@ guest_shutdown(const GuestCall *call, bool force_stop, GError **error)
     return guest_stop(&stop, error);
 }
 
+/* ------------------------------------------------------------------ reset, pause, resume */
+
+bool
+guest_check_recorded(CfsClient *cfs, uint32_t vmid, GError **error)
+{
+    g_auto(GuestRecord) record = { 0 };
+    GuestProcess process;
+
+    if (!guest_process(vmid, &process)) {
+        return q_set_error(error, Q_ERROR_INVALID, "VM %u not running", vmid);
+    }
+    g_autofree char *start_id = guest_process_start_id(process.pid);
+    if (!guest_record_read(cfs, vmid, &record, error)) {
+        return false;
+    }
+    return (record.kind == GUEST_RECORD_OURS && !record.migrating && g_strcmp0(record.start_id, start_id) == 0)
+           || q_set_error(error, Q_ERROR_CONFLICT,
+                          "VM %u: the QEMU that runs here is not the one on record: it may only be stopped", vmid);
+}
+
+static bool
+tell_qemu(const GuestCall *call, const char *command, GError **error)
+{
+    if (!check_lock(call, error) || !guest_check_recorded(call->cfs, call->vmid, error)) {
+        return false;
+    }
+    g_autoptr(Qmp) qmp = qmp_connect(call->vmid, QMP_CONNECT_MS, error);
+    return qmp != NULL && qmp_do(qmp, command, NULL, QMP_COMMAND_MS, error);
+}
+
 bool
 guest_reset(const GuestCall *call, GError **error)
 {
-    if (!check_lock(call, error)) {
-        return false;
-    }
-    if (!guest_running(call->vmid)) {
-        return q_set_error(error, Q_ERROR_INVALID, "VM %u not running", call->vmid);
-    }
-    g_autoptr(Qmp) qmp = qmp_connect(call->vmid, QMP_CONNECT_MS, error);
-    return qmp != NULL && qmp_do(qmp, "system_reset", NULL, QMP_COMMAND_MS, error);
+    return tell_qemu(call, "system_reset", error);
+}
+
+bool
+guest_pause(const GuestCall *call, GError **error)
+{
+    return tell_qemu(call, "stop", error);
+}
+
+bool
+guest_resume(const GuestCall *call, GError **error)
+{
+    g_autofree char *status = guest_qmp_status(call->vmid, NULL);
+
+    return g_strcmp0(status, "running") == 0 || tell_qemu(call, "cont", error);
 }

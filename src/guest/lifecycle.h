@@ -45,6 +45,15 @@ bool guest_shutdown(const GuestCall *call, bool force_stop, GError **error);
 
 bool guest_reset(const GuestCall *call, GError **error);
 
+/** guest_pause, guest_resume: stop the CPUs, let them run. Resume refuses while the run record is
+ *  not this QEMU's (S49). */
+bool guest_pause(const GuestCall *call, GError **error);
+bool guest_resume(const GuestCall *call, GError **error);
+
+/** guest_check_recorded: Errors: Q_ERROR_CONFLICT if the running QEMU is not the one on record,
+ *  Q_ERROR_INVALID "VM N not running" */
+bool guest_check_recorded(CfsClient *cfs, uint32_t vmid, GError **error);
+
 /** guest_kill: at once, without QMP or configuration: gate, proof (S30), then the record. Works while cfsd is away, when only
  *  the record stays (cleared by guest_reconcile()); then true with a line said. @cfs may be NULL. */
 bool guest_kill(const GuestCall *call, GError **error);

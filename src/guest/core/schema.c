@@ -272,7 +272,6 @@ guest_key_check(const GuestKey *key, const char *value, QPropertyCheck check, GE
         g_autoptr(QPropertyString) string = q_property_string_parse(key->properties, value, check, error);
 
         if (string == NULL) {
-            q_prefix_error(error, "invalid format - ");
             return NULL;
         }
         if (!check_properties(key, string, error)
