@@ -7,12 +7,13 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/sorted.h"
+#include "cfs/store_vfs.h"
 #include "sys/file.h"
 
 enum {
-    PAGE_BYTES =
-        1024, /* small: a change of one entry should not write 4 KiB for each of its pages */
-    CHECKPOINT_PAGES = 4000,
+    /* Small: a change of one entry should not write 4 KiB for each of its pages. */
+    PAGE_BYTES = 512,
+    CHECKPOINT_PAGES = 8000,
     CACHE_KIB = 2048,
     BUSY_MS = 10000,
     COPIES_KEPT = 10,
@@ -128,9 +129,11 @@ store_file_open(const char *path, GError **error)
     g_autoptr(StoreFile) file = g_new0(StoreFile, 1);
     mode_t old = umask(0077);
 
+    store_vfs_register();
     file->path = g_strdup(path);
-    int status = sqlite3_open_v2(
-        path, &file->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int status = sqlite3_open_v2(path, &file->db,
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                                 STORE_VFS_NAME);
     bool ok = status == SQLITE_OK && configure(file, error);
     umask(old);
     if (status != SQLITE_OK) {

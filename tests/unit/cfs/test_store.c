@@ -2,6 +2,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/random.h"
 #include "cfs/core/replica.h"
 #include "cfs/store_priv.h"
 #include "sys/file.h"
@@ -399,6 +400,87 @@ test_damaged(Fixture *fixture, gconstpointer data)
     }
 }
 
+/* ------------------------------------------------------------------ power cuts */
+
+/* What a commit has put on disk, as another SQLite without our log file finds it after a power cut.
+ */
+static void
+assert_on_disk(const Fixture *fixture, const uint32_t *sums, size_t count)
+{
+    g_autofree char *folder = g_dir_make_tmp("quorate-cut-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "config.db", NULL);
+    g_autofree char *log = g_strconcat(path, "-wal", NULL);
+    g_autofree char *our_log = g_strconcat(fixture->path, "-wal", NULL);
+    sqlite3 *db = NULL;
+    sqlite3_stmt *row = NULL;
+    size_t found = 0;
+
+    copy_file(fixture->path, path);
+    copy_file(our_log, log);
+    g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
+    g_assert_cmpint(
+        sqlite3_prepare_v2(db, "SELECT inode, data FROM tree WHERE inode > 0", -1, &row, NULL), ==,
+        SQLITE_OK);
+    while (sqlite3_step(row) == SQLITE_ROW) {
+        int64_t inode = sqlite3_column_int64(row, 0);
+        g_autoptr(GBytes) data =
+            g_bytes_new(sqlite3_column_blob(row, 1), sqlite3_column_bytes(row, 1));
+        g_assert_cmpint(inode, <, (int64_t)count);
+        g_assert_cmpuint(g_bytes_hash(data), ==, sums[inode]);
+        found++;
+    }
+    sqlite3_finalize(row);
+    g_assert_cmpint(sqlite3_close(db), ==, SQLITE_OK);
+    for (size_t i = 1; i < count; i++) {
+        found -= sums[i] != 0;
+    }
+    g_assert_cmpuint(found, ==, 0);
+    remove_tree(folder);
+}
+
+static GBytes *
+random_content(QRandom *random)
+{
+    size_t length = q_random_chance(random, 0.05) ? q_random_below(random, TREE_FILE_MAX)
+                                                  : q_random_below(random, 2000);
+    char *data = g_malloc(length + 1);
+
+    for (size_t i = 0; i < length; i++) {
+        data[i] = q_random_next(random);
+    }
+    return g_bytes_new_take(data, length);
+}
+
+static void
+test_power_cuts(Fixture *fixture, gconstpointer data)
+{
+    enum { FILES = 40, COMMITS = 120 };
+    uint32_t sums[FILES] = { 0 };
+    QRandom random;
+    q_random_seed(&random, 7);
+    StoreFile *file = open_file(fixture->path);
+
+    for (int i = 1; i <= COMMITS; i++) {
+        StoreWrite *write = write_new(i);
+        for (uint64_t n = 1 + q_random_below(&random, 4); n > 0; n--) {
+            uint64_t inode = 1 + q_random_below(&random, FILES - 1);
+            g_autoptr(GBytes) content = random_content(&random);
+            g_autofree char *name = g_strdup_printf("f%" G_GUINT64_FORMAT, inode);
+            add_file(write, inode, name, g_bytes_get_data(content, NULL),
+                     g_bytes_get_size(content));
+            sums[inode] = g_bytes_hash(content);
+        }
+        put(file, write);
+        assert_on_disk(fixture, sums, FILES);
+        if (i % 40 == 0) {
+            store_file_doubt(file); /* as after a kill: the log is found again */
+            store_file_close(file);
+            file = open_file(fixture->path);
+        }
+    }
+    store_file_close(file);
+}
+
 /* ------------------------------------------------------------------ with its thread */
 
 typedef struct {
@@ -517,6 +599,7 @@ main(int argc, char **argv)
     ADD("doubted-keeps-log", test_doubted_keeps_log);
     ADD("kept-copies", test_kept_copies);
     ADD("damaged", test_damaged);
+    ADD("power-cuts", test_power_cuts);
     ADD("thread", test_thread);
     ADD("after-an-error", test_after_an_error);
     ADD("lock", test_lock);
