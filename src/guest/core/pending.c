@@ -89,17 +89,16 @@ remove_now(GuestConfig *config, const char *key, bool force, const GuestChange *
     const GuestKey *row = guest_key_find(key, NULL);
     bool is_unused = row != NULL && row->properties == guest_unused_rows;
 
-    if (volume != NULL && !is_used_elsewhere(section, key, volume, change->vmid)) {
-        bool generated = strstr(volume, "-cloudinit") != NULL;
-
-        if ((force || is_unused || generated) && !snapshots_use(config, volume, change->vmid)) {
-            g_ptr_array_add(change->freed, g_strdup(volume));
-        } else {
-            guest_set(section, key, NULL);
-            keep_unused(section, volume);
-        }
-    }
     guest_set(section, key, NULL);
+    if (volume == NULL || is_used_elsewhere(section, key, volume, change->vmid)) {
+        return;
+    }
+    bool generated = strstr(volume, "-cloudinit") != NULL;
+    if ((force || is_unused || generated) && !snapshots_use(config, volume, change->vmid)) {
+        g_ptr_array_add(change->freed, g_strdup(volume));
+    } else {
+        keep_unused(section, volume);
+    }
 }
 
 static void
