@@ -36,11 +36,24 @@ cfs_guard_content(const Tree *tree, const char *path, GBytes *content, const cha
 }
 
 bool
-cfs_guard_rename(const Tree *tree, const char *from, const char *to, const char *node,
+cfs_guard_remove(const char *path, bool local, GError **error)
+{
+    return local || strcmp(path, CFS_GUARDED_PATH) != 0
+           || q_set_error(error, Q_ERROR_DENIED,
+                          "'%s' stays where it is: without it every node would be a cluster of its "
+                          "own; a node leaves by 'pvecm leave' or 'pvecm delnode'",
+                          path);
+}
+
+bool
+cfs_guard_rename(const Tree *tree, const char *from, const char *to, const char *node, bool local,
                  Update *update, GError **error)
 {
     const TreeEntry *source = tree_lookup(tree, from);
 
+    if (source != NULL && strcmp(from, to) != 0 && !cfs_guard_remove(from, local, error)) {
+        return false;
+    }
     if (strcmp(to, CFS_GUARDED_PATH) != 0 || source == NULL || source->type != TREE_FILE
         || strcmp(from, to) == 0) {
         return true; /* what else is wrong with it, the update says */

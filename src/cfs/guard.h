@@ -19,7 +19,11 @@
 bool cfs_guard_content(const Tree *tree, const char *path, GBytes *content, const char *node,
                        Update *update, GError **error);
 
+/** cfs_guard_remove: a cluster does not lose its configuration by a slip; `-l` (@local) may remove
+ * it. */
+bool cfs_guard_remove(const char *path, bool local, GError **error);
+
 /** cfs_guard_rename: the same for a file that is renamed to @to; it must be @from's visible
  * version. */
 bool cfs_guard_rename(const Tree *tree, const char *from, const char *to, const char *node,
-                      Update *update, GError **error);
+                      bool local, Update *update, GError **error);

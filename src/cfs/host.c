@@ -286,6 +286,12 @@ cfs_host_writable(const CfsHost *host)
     return replica_quorum(host->replica).state != QUORUM_NO;
 }
 
+bool
+cfs_host_local(const CfsHost *host)
+{
+    return host->local;
+}
+
 const char *
 cfs_host_node(const CfsHost *host)
 {

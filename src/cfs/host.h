@@ -58,6 +58,7 @@ int cfs_outcome_errno(const CfsOutcome *outcome); /* 0: done */
 const Replica *cfs_host_replica(const CfsHost *host);
 const Tree *cfs_host_tree(const CfsHost *host); /* visible; until the loop runs again */
 bool cfs_host_writable(const CfsHost *host);    /* whether modes show write bits */
+bool cfs_host_local(const CfsHost *host);       /* `-l` */
 const char *cfs_host_node(const CfsHost *host);
 const char *cfs_host_boot(const CfsHost *host);
 uint32_t cfs_host_node_id(const CfsHost *host);

@@ -170,6 +170,7 @@ open_session(CfsMount *mount, GError **error)
     struct fuse_args args = FUSE_ARGS_INIT(3, argv);
 
     mount->session = fuse_session_new(&args, &operations, sizeof operations, mount);
+    fuse_opt_free_args(&args);
     if (mount->session == NULL) {
         return q_set_error(error, Q_ERROR_INTERNAL, "libfuse refuses our options");
     }

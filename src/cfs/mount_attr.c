@@ -221,10 +221,14 @@ add_size(CfsMount *mount, Update *update, const TreeEntry *entry, const char *pa
     if (size > TREE_FILE_MAX) {
         return EFBIG;
     }
-    if (size != (off_t)tree_entry_size(entry)) {
+    if (size == (off_t)tree_entry_size(entry)) {
+        return 0;
+    }
+    int errnum = mount_guard(mount, path, NULL, 0, update); /* a part of it is no configuration */
+    if (errnum == 0) {
         update_patch(update, path, size, NULL, 0);
     }
-    return 0;
+    return errnum;
 }
 
 void

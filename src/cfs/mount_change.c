@@ -109,6 +109,30 @@ mount_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
     mount_call(req, g_steal_pointer(&update), reply_entry, g_steal_pointer(&path), 0, NULL);
 }
 
+int
+mount_refused(const GError *error)
+{
+    q_warn("refused: %s", error->message);
+    return g_error_matches(error, Q_ERROR, Q_ERROR_DENIED) ? EACCES : EINVAL;
+}
+
+int
+mount_guard(CfsMount *mount, const char *path, const void *data, size_t length, Update *update)
+{
+    g_autoptr(GBytes) content = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (strcmp(path, CFS_GUARDED_PATH) != 0) {
+        return 0;
+    }
+    content = g_bytes_new(data, length);
+    if (!cfs_guard_content(mount_tree(mount), path, content, cfs_host_node(mount->daemon->host),
+                           update, &error)) {
+        return mount_refused(error);
+    }
+    return 0;
+}
+
 /* Of a file or a folder: the kernel has checked which it is. */
 void
 mount_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -118,6 +142,11 @@ mount_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
 
     if (path == NULL || mount_name_is_virtual(parent, name)) {
         fuse_reply_err(req, path == NULL ? errnum : EACCES);
+        return;
+    }
+    g_autoptr(GError) error = NULL;
+    if (!cfs_guard_remove(path, cfs_host_local(mount_of(req)->daemon->host), &error)) {
+        fuse_reply_err(req, mount_refused(error));
         return;
     }
     g_autoptr(Update) update = update_new();
@@ -130,11 +159,11 @@ static int
 add_rename(CfsMount *mount, Update *update, const char *from, const char *to, unsigned flags)
 {
     g_autoptr(GError) error = NULL;
-    const char *node = cfs_host_node(mount->daemon->host);
+    const CfsHost *host = mount->daemon->host;
 
-    if (!cfs_guard_rename(mount_tree(mount), from, to, node, update, &error)) {
-        q_warn("rename of '%s' refused: %s", from, error->message);
-        return EINVAL;
+    if (!cfs_guard_rename(mount_tree(mount), from, to, cfs_host_node(host), cfs_host_local(host),
+                          update, &error)) {
+        return mount_refused(error);
     }
     if (flags & RENAME_NOREPLACE) {
         update_rename_new(update, from, to);

@@ -2,9 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include "cfs/guard.h"
 #include "cfs/writing.h"
-#include "sys/log.h"
 
 /*
  * Open files. Writes are collected and become one update at close(), fsync() or the last release;
@@ -166,7 +164,6 @@ build_flush(Writing *writing, Update **result)
     CfsMount *mount = writing->mount;
     const TreeEntry *entry = tree_find(mount_tree(mount), writing->inode);
     g_autoptr(Update) update = update_new();
-    g_autoptr(GError) error = NULL;
 
     if (entry == NULL) {
         return ENOENT; /* removed meanwhile, or replaced by another file */
@@ -175,14 +172,10 @@ build_flush(Writing *writing, Update **result)
         return 0;
     }
     g_autofree char *path = tree_path(mount_tree(mount), entry);
-    if (strcmp(path, CFS_GUARDED_PATH) == 0) {
-        g_autoptr(GBytes) content =
-            g_bytes_new(write_buffer_data(writing->buffer), write_buffer_length(writing->buffer));
-        if (!cfs_guard_content(mount_tree(mount), path, content, cfs_host_node(mount->daemon->host),
-                               update, &error)) {
-            q_warn("write refused: %s", error->message);
-            return EINVAL;
-        }
+    int errnum = mount_guard(mount, path, write_buffer_data(writing->buffer),
+                             write_buffer_length(writing->buffer), update);
+    if (errnum != 0) {
+        return errnum;
     }
     write_buffer_flush(writing->buffer, path, update);
     *result = g_steal_pointer(&update);
@@ -378,6 +371,11 @@ mount_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     }
     g_autoptr(Update) update = update_new();
     g_autoptr(GBytes) nothing = g_bytes_new(NULL, 0);
+    errnum = mount_guard(mount_of(req), path, NULL, 0, update);
+    if (errnum != 0) {
+        fuse_reply_err(req, errnum);
+        return;
+    }
     update_create(update, path, nothing, (fi->flags & O_EXCL) != 0);
     mount_call(req, g_steal_pointer(&update), created, g_steal_pointer(&path), 0, fi);
 }

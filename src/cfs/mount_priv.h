@@ -101,6 +101,11 @@ void mount_call(fuse_req_t req, Update *update, MountDone done, char *path, fuse
 /** mount_interruptible: call @number of the host is cancelled when the kernel interrupts @req. */
 void mount_interruptible(fuse_req_t req, uint64_t number);
 
+/** mount_refused: logs why corosync.conf is guarded. Returns: errno */
+int mount_refused(const GError *error);
+/** mount_guard: for content of a file. Returns: errno, 0 if it may be so */
+int mount_guard(CfsMount *mount, const char *path, const void *data, size_t length, Update *update);
+
 void mount_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void mount_remove(fuse_req_t req, fuse_ino_t parent, const char *name);
 void mount_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,

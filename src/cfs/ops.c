@@ -151,8 +151,7 @@ op_update(CfsRequest *request, gpointer data)
 {
     CfsDaemon *daemon = data;
     GError *error = NULL;
-    Update *update = cfs_update_from_request(request, cfs_host_tree(daemon->host),
-                                             cfs_host_node(daemon->host), &error);
+    Update *update = cfs_update_from_request(request, daemon->host, &error);
 
     if (update == NULL) {
         cfs_request_refuse(request, error);

@@ -7,8 +7,7 @@ enum { PARTS_MAX = 1024 }; /* conditions, or changes, of one update */
 /* What building one update needs at hand. */
 typedef struct {
     CfsRequest *request;
-    const Tree *tree;
-    const char *node;
+    const CfsHost *host;
     Update *update;
 } Build;
 
@@ -93,13 +92,19 @@ add_condition(Build *build, JsonObject *condition, GError **error)
 /* ------------------------------------------------------------------ changes */
 
 static bool
+guard_content(Build *build, const char *path, GBytes *content, GError **error)
+{
+    return cfs_guard_content(cfs_host_tree(build->host), path, content, cfs_host_node(build->host),
+                             build->update, error);
+}
+
+static bool
 add_create(Build *build, JsonObject *change, GError **error)
 {
     const char *path = q_json_string(change, "create", "");
     g_autoptr(GBytes) content = cfs_request_bytes(build->request, change, error);
 
-    if (content == NULL || !need_path(path, error)
-        || !cfs_guard_content(build->tree, path, content, build->node, build->update, error)) {
+    if (content == NULL || !need_path(path, error) || !guard_content(build, path, content, error)) {
         return false;
     }
     update_create(build->update, path, content, true);
@@ -112,8 +117,7 @@ add_write(Build *build, JsonObject *change, GError **error)
     const char *path = q_json_string(change, "write", "");
     g_autoptr(GBytes) content = cfs_request_bytes(build->request, change, error);
 
-    if (content == NULL || !need_path(path, error)
-        || !cfs_guard_content(build->tree, path, content, build->node, build->update, error)) {
+    if (content == NULL || !need_path(path, error) || !guard_content(build, path, content, error)) {
         return false;
     }
     update_write(build->update, path, content);
@@ -125,7 +129,7 @@ add_remove(Build *build, JsonObject *change, GError **error)
 {
     const char *path = q_json_string(change, "remove", "");
 
-    if (!need_path(path, error)) {
+    if (!need_path(path, error) || !cfs_guard_remove(path, cfs_host_local(build->host), error)) {
         return false;
     }
     update_remove(build->update, path);
@@ -169,7 +173,8 @@ add_rename(Build *build, JsonObject *change, GError **error)
     const char *from = json_array_get_string_element(pair, 0);
     const char *to = json_array_get_string_element(pair, 1);
     if (from == NULL || to == NULL || !need_path(from, error) || !need_path(to, error)
-        || !cfs_guard_rename(build->tree, from, to, build->node, build->update, error)) {
+        || !cfs_guard_rename(cfs_host_tree(build->host), from, to, cfs_host_node(build->host),
+                             cfs_host_local(build->host), build->update, error)) {
         return false;
     }
     update_rename(build->update, from, to);
@@ -362,10 +367,10 @@ add_all(Build *build, const char *member, AddPart add, GError **error)
 }
 
 Update *
-cfs_update_from_request(CfsRequest *request, const Tree *tree, const char *node, GError **error)
+cfs_update_from_request(CfsRequest *request, const CfsHost *host, GError **error)
 {
     g_autoptr(Update) update = update_new();
-    Build build = { .request = request, .tree = tree, .node = node, .update = update };
+    Build build = { .request = request, .host = host, .update = update };
 
     if (!add_all(&build, "if", add_condition, error) || !add_all(&build, "do", add_change, error)) {
         return NULL;

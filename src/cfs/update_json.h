@@ -1,17 +1,15 @@
 #pragma once
-#include "cfs/core/tree.h"
-#include "cfs/core/update.h"
+#include "cfs/host.h"
 #include "cfs/server.h"
 
 /**
  * cfs_update_from_request: the update that "if" and "do" of a request describe (formats:
  * docs/internals/cfs-socket.md).
- * @tree: the visible version; @node: this node: for what guards corosync.conf
+ * @host: what guards corosync.conf asks it
  *
  * Returns: (transfer full): %NULL with Q_ERROR_INVALID, naming the condition or change
  */
-Update *cfs_update_from_request(CfsRequest *request, const Tree *tree, const char *node,
-                                GError **error);
+Update *cfs_update_from_request(CfsRequest *request, const CfsHost *host, GError **error);
 
 /** cfs_update_part: (transfer full): the text of condition or change @which, for messages */
 char *cfs_update_part(JsonObject *arguments, const char *member, unsigned which);

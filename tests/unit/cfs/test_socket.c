@@ -388,7 +388,7 @@ typedef struct {
     bool reread;
     bool again;
     bool replied;
-    QError error;
+    int error; /* -1: none */
     char *last_path;
 } Events;
 
