@@ -1,4 +1,6 @@
 #include "api/methods.h"
+#include "api/qemu.h"
+#include "api/storage.h"
 #include "api/tasks.h"
 #include "api/version.h"
 
@@ -6,6 +8,8 @@
 static const ApiMethod *const *const tables[] = {
     api_version_methods,
     api_tasks_methods,
+    api_qemu_methods,
+    api_storage_methods,
 };
 
 const ApiMethod *

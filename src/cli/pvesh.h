@@ -1,0 +1,5 @@
+#pragma once
+#include "cli/cli.h"
+
+/* Every method by its path. */
+extern const CliProgram cli_pvesh;
