@@ -20,7 +20,8 @@ unlock_run(ApiCall *call, const void *data, GError **error)
 {
     const AdminArgs *args = data;
     CfsClient *cfs = api_cfs(call, error);
-    g_autoptr(QFileLock) lock = cfs != NULL ? guest_lock_file(args->vmid, LOCK_MS, api_say, call, error) : NULL;
+    g_autoptr(QFileLock) lock =
+        cfs != NULL ? guest_lock_file(args->vmid, LOCK_MS, api_say, call, error) : NULL;
     g_autoptr(GuestFile) file = lock != NULL ? guest_file_read(cfs, NULL, args->vmid, error) : NULL;
 
     if (file == NULL) {
@@ -45,7 +46,8 @@ const ApiMethod api_qemu_unlock = {
 static const ApiParam recover_params[] = {
     QEMU_PARAM_VMID(AdminArgs),
     API_PARAM(AdminArgs, node_is_off, API_STRING, API_NAME("node-is-off"),
-              .doc = "The node that you know to be off. If it is not, the guest runs twice and its disks are lost."),
+              .doc = "The node that you know to be off. If it is not, the guest runs twice and its "
+                     "disks are lost."),
     { 0 },
 };
 
@@ -61,10 +63,10 @@ check_is_away(CfsClient *cfs, const char *node, GError **error)
         return false;
     }
     if (strcmp(node, cfs_client_node(cfs)) == 0) {
-        return q_set_error(error, Q_ERROR_INVALID, "'%s' is this node: it is not off", node);
+        return q_set_error(error, Q_ERROR_CONFLICT, "'%s' is this node: it is not off", node);
     }
     return member == NULL || !q_json_bool(member, "online", false)
-           || q_set_error(error, Q_ERROR_INVALID,
+           || q_set_error(error, Q_ERROR_CONFLICT,
                           "node '%s' is a member of the cluster right now: it is not off", node);
 }
 
@@ -79,12 +81,13 @@ recover_run(ApiCall *call, const void *data, GError **error)
         return NULL;
     }
     if (record.kind == GUEST_RECORD_NONE) {
-        q_set_error(error, Q_ERROR_INVALID, "VM %u runs nowhere: nothing keeps it from being started", args->vmid);
+        q_set_error(error, Q_ERROR_CONFLICT,
+                    "VM %u runs nowhere: nothing keeps it from being started", args->vmid);
         return NULL;
     }
     if (strcmp(record.node, args->node_is_off) != 0) {
-        q_set_error(error, Q_ERROR_INVALID, "VM %u was started on node '%s', not on '%s'", args->vmid, record.node,
-                    args->node_is_off);
+        q_set_error(error, Q_ERROR_CONFLICT, "VM %u was started on node '%s', not on '%s'",
+                    args->vmid, record.node, args->node_is_off);
         return NULL;
     }
     if (record.kind == GUEST_RECORD_DEAD) {
@@ -94,8 +97,8 @@ recover_run(ApiCall *call, const void *data, GError **error)
     if (!check_is_away(cfs, args->node_is_off, error)) {
         return NULL;
     }
-    g_autofree char *statement = g_strdup_printf("%s on %s: node %s is off", call->user, call->node,
-                                                 args->node_is_off);
+    g_autofree char *statement =
+        g_strdup_printf("%s on %s: node %s is off", call->user, call->node, args->node_is_off);
     g_autoptr(CfsTxn) txn = cfs_txn_new();
     cfs_txn_if_run(txn, args->vmid, record.start_id);
     cfs_txn_dead(txn, args->vmid, statement);
@@ -111,7 +114,8 @@ recover_run(ApiCall *call, const void *data, GError **error)
 
 const ApiMethod api_qemu_recover = {
     .name = "qm_recover",
-    .doc = "State that the node on which a guest was last started is off, so that it may be started elsewhere.",
+    .doc = "State that the node on which a guest was last started is off, so that it may be "
+           "started elsewhere.",
     .params = recover_params,
     .returns = API_NULL,
     .access = "root",
@@ -173,8 +177,11 @@ const ApiMethod api_qemu_monitor = {
 };
 
 const ApiMethod *const api_qemu_methods[] = {
-    &api_qemu_list,     &api_qemu_create,  &api_qemu_destroy, &api_qemu_config, &api_qemu_config_set,
-    &api_qemu_config_async, &api_qemu_pending, &api_qemu_status, &api_qemu_start, &api_qemu_stop,
-    &api_qemu_shutdown, &api_qemu_reboot,  &api_qemu_reset,   &api_qemu_suspend, &api_qemu_resume,
-    &api_qemu_monitor,  &api_qemu_showcmd, &api_qemu_unlock,  &api_qemu_recover, &api_qm_status, NULL,
+    &api_qemu_list,    &api_qemu_create,     &api_qemu_destroy,
+    &api_qemu_config,  &api_qemu_config_set, &api_qemu_config_async,
+    &api_qemu_pending, &api_qemu_status,     &api_qemu_start,
+    &api_qemu_stop,    &api_qemu_shutdown,   &api_qemu_reboot,
+    &api_qemu_reset,   &api_qemu_suspend,    &api_qemu_resume,
+    &api_qemu_monitor, &api_qemu_showcmd,    &api_qemu_unlock,
+    &api_qemu_recover, &api_qm_status,       NULL,
 };

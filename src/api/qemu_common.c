@@ -23,7 +23,7 @@ describe(size_t n, ApiParam *param)
         return false;
     }
     static const ApiKind kinds[] = {
-        [GUEST_BOOL] = API_BOOLEAN, [GUEST_INT] = API_INTEGER,  [GUEST_NUMBER] = API_NUMBER,
+        [GUEST_BOOL] = API_BOOLEAN,  [GUEST_INT] = API_INTEGER,     [GUEST_NUMBER] = API_NUMBER,
         [GUEST_STRING] = API_STRING, [GUEST_PROPERTIES] = API_TEXT,
     };
     *param = (ApiParam){
@@ -47,7 +47,8 @@ describe(size_t n, ApiParam *param)
 static bool
 check_cpu(const char *value, GError **error)
 {
-    g_autoptr(QPropertyString) cpu = q_property_string_parse(guest_cpu_rows, value, Q_PROPERTY_STRICT, error);
+    g_autoptr(QPropertyString) cpu =
+        q_property_string_parse(guest_cpu_rows, value, Q_PROPERTY_STRICT, error);
     if (cpu == NULL) {
         return false;
     }
@@ -59,7 +60,8 @@ check_cpu(const char *value, GError **error)
     }
     for (int i = 0; flags[i] != NULL; i++) {
         if (flags[i][0] != '\0' && !guest_cpu_flag_is_allowed(flags[i] + 1)) {
-            return q_set_error(error, Q_ERROR_INVALID, "flags: flag '%s' cannot be set for a guest", flags[i] + 1);
+            return q_set_error(error, Q_ERROR_INVALID, "flags: flag '%s' cannot be set for a guest",
+                               flags[i] + 1);
         }
     }
     return true;
@@ -69,7 +71,8 @@ static bool
 check_key(const char *name, const char *value, GError **error)
 {
     const GuestKey *key = guest_key_find(name, NULL);
-    g_autofree char *checked = key != NULL ? guest_key_check(key, value, Q_PROPERTY_STRICT, error) : NULL;
+    g_autofree char *checked =
+        key != NULL ? guest_key_check(key, value, Q_PROPERTY_STRICT, error) : NULL;
 
     if (key == NULL) {
         return q_set_error(error, Q_ERROR_INVALID, "there is no such key");
@@ -89,6 +92,29 @@ check_key(const char *name, const char *value, GError **error)
 }
 
 const ApiSplice qemu_keys = { .describe = describe, .check = check_key };
+
+bool
+qemu_blame(ApiCall *call, GError **error, const char *key, const char *why)
+{
+    return call->is_task ? q_set_error(error, Q_ERROR_INVALID, "%s: %s", key, why)
+                         : api_blame(error, key, "%s", why);
+}
+
+bool
+qemu_check_value(ApiCall *call, StorageSet *set, const char *key, const char *value, GError **error)
+{
+    const GuestKey *row = guest_key_find(key, NULL);
+    g_autoptr(GError) cause = NULL;
+
+    if (!guest_key_is_disk(row) || guest_disk_check(set, key, value, &cause)) {
+        return true;
+    }
+    if (cause->code == Q_ERROR_INVALID) {
+        return qemu_blame(call, error, key, cause->message);
+    }
+    g_propagate_prefixed_error(error, g_steal_pointer(&cause), "%s: ", key);
+    return false;
+}
 
 /* ------------------------------------------------------------------ who may what */
 
@@ -114,10 +140,12 @@ check_volume(ApiCall *call, uint32_t vmid, const char *file, GError **error)
         return true;
     }
     if (id == NULL) {
-        return q_set_error(error, Q_ERROR_DENIED, "only root can use the path '%s' as a disk", file);
+        return q_set_error(error, Q_ERROR_DENIED, "only root can use the path '%s' as a disk",
+                           file);
     }
     g_autofree char *storage = g_strdup_printf("/storage/%s", volume_id_storage(id));
-    if (api_may(call, storage, "Datastore.AllocateSpace") || api_may(call, storage, "Datastore.Allocate")) {
+    if (api_may(call, storage, "Datastore.AllocateSpace")
+        || api_may(call, storage, "Datastore.Allocate")) {
         return true;
     }
     if (g_str_has_prefix(volume_id_name(id), "iso/") && api_may(call, storage, "Datastore.Audit")) {
@@ -127,7 +155,8 @@ check_volume(ApiCall *call, uint32_t vmid, const char *file, GError **error)
 }
 
 static bool
-check_disk(ApiCall *call, uint32_t vmid, const char *key, const char *value, const char *path, GError **error)
+check_disk(ApiCall *call, uint32_t vmid, const char *key, const char *value, const char *path,
+           GError **error)
 {
     g_autoptr(GuestDrive) drive = value != NULL ? guest_drive_parse(key, value, NULL) : NULL;
     const char *privilege = drive != NULL && drive->cdrom ? "VM.Config.CDROM" : "VM.Config.Disk";
@@ -154,11 +183,12 @@ check_disk(ApiCall *call, uint32_t vmid, const char *key, const char *value, con
 static bool
 check_network(ApiCall *call, const char *value, GError **error)
 {
-    g_autoptr(QPropertyString) net = value != NULL
-                                         ? q_property_string_parse(guest_net_rows, value, Q_PROPERTY_LENIENT, NULL)
-                                         : NULL;
+    g_autoptr(QPropertyString) net =
+        value != NULL ? q_property_string_parse(guest_net_rows, value, Q_PROPERTY_LENIENT, NULL)
+                      : NULL;
     const char *bridge = net != NULL ? q_property_get(net, "bridge", NULL) : NULL;
-    g_autofree char *path = bridge != NULL ? g_strdup_printf("/sdn/zones/localnetwork/%s", bridge) : NULL;
+    g_autofree char *path =
+        bridge != NULL ? g_strdup_printf("/sdn/zones/localnetwork/%s", bridge) : NULL;
 
     return path == NULL || api_may(call, path, "SDN.Use") || denied(error, path, "SDN.Use");
 }
@@ -180,8 +210,8 @@ uses_host_device(const GuestKey *key, const char *value)
 }
 
 bool
-qemu_check_key(ApiCall *call, uint32_t vmid, const char *name, const char *value, const char *present,
-               GError **error)
+qemu_check_key(ApiCall *call, uint32_t vmid, const char *name, const char *value,
+               const char *present, GError **error)
 {
     const GuestKey *key = guest_key_find(name, NULL);
     g_autofree char *path = g_strdup_printf("/vms/%u", vmid);
@@ -189,7 +219,8 @@ qemu_check_key(ApiCall *call, uint32_t vmid, const char *name, const char *value
     if (api_is_root(call)) {
         return true;
     }
-    if (key == NULL || key->privilege == NULL || uses_host_device(key, value) || uses_host_device(key, present)) {
+    if (key == NULL || key->privilege == NULL || uses_host_device(key, value)
+        || uses_host_device(key, present)) {
         return q_set_error(error, Q_ERROR_DENIED, "only root can set '%s' config", name);
     }
     if (guest_key_is_disk(key)) {
@@ -216,8 +247,8 @@ qemu_new_mac(ApiCall *call)
 {
     CfsClient *cfs = api_cfs(call, NULL);
     g_autofree char *text = cfs != NULL ? cfs_read(cfs, "datacenter.cfg", NULL, NULL, NULL) : NULL;
-    g_autoptr(GRegex) regex
-        = g_regex_new("(?m)^mac_prefix:\\s*((?:[0-9a-fA-F]{2}:){0,4}[0-9a-fA-F]{2}):?\\s*$", 0, 0, NULL);
+    g_autoptr(GRegex) regex = g_regex_new(
+        "(?m)^mac_prefix:\\s*((?:[0-9a-fA-F]{2}:){0,4}[0-9a-fA-F]{2}):?\\s*$", 0, 0, NULL);
     g_autoptr(GMatchInfo) match = NULL;
     guint8 bytes[6];
     /* Locally administered, for one: nobody else's address. */
@@ -235,14 +266,15 @@ qemu_new_mac(ApiCall *call)
         bytes[i] = g_ascii_strtoull(given[i], NULL, 16);
     }
     bytes[0] &= 0xfe; /* never a group's address */
-    return g_strdup_printf("%02X:%02X:%02X:%02X:%02X:%02X", bytes[0], bytes[1], bytes[2], bytes[3], bytes[4],
-                           bytes[5]);
+    return g_strdup_printf("%02X:%02X:%02X:%02X:%02X:%02X", bytes[0], bytes[1], bytes[2], bytes[3],
+                           bytes[4], bytes[5]);
 }
 
 static char *
 prepare_net(ApiCall *call, const char *value, GError **error)
 {
-    g_autoptr(QPropertyString) net = q_property_string_parse(guest_net_rows, value, Q_PROPERTY_STRICT, error);
+    g_autoptr(QPropertyString) net =
+        q_property_string_parse(guest_net_rows, value, Q_PROPERTY_STRICT, error);
 
     if (net == NULL) {
         return NULL;
@@ -278,8 +310,8 @@ prepare_tags(const char *value)
 }
 
 char *
-qemu_prepare_value(ApiCall *call, StorageSet *set, uint32_t vmid, const char *name, const char *value,
-                   GPtrArray *made, GError **error)
+qemu_prepare_value(ApiCall *call, StorageSet *set, uint32_t vmid, const char *name,
+                   const char *value, GPtrArray *made, GError **error)
 {
     const GuestKey *key = guest_key_find(name, NULL);
     g_autoptr(GError) cause = NULL;
@@ -287,7 +319,8 @@ qemu_prepare_value(ApiCall *call, StorageSet *set, uint32_t vmid, const char *na
 
     if (guest_key_is_disk(key)) {
         CfsClient *cfs = api_cfs(call, error);
-        prepared = cfs != NULL ? guest_disk_prepare(set, cfs, vmid, name, value, made, &cause) : NULL;
+        prepared =
+            cfs != NULL ? guest_disk_prepare(set, cfs, vmid, name, value, made, &cause) : NULL;
         /* What the storage refuses is no mistake in the parameter's form. */
         if (prepared == NULL && cause != NULL && cause->code != Q_ERROR_INVALID) {
             g_propagate_prefixed_error(error, g_steal_pointer(&cause), "%s: ", name);
@@ -303,7 +336,7 @@ qemu_prepare_value(ApiCall *call, StorageSet *set, uint32_t vmid, const char *na
         prepared = guest_key_check(key, value, Q_PROPERTY_STRICT, &cause);
     }
     if (prepared == NULL && cause != NULL) {
-        api_blame(error, name, "%s", cause->message);
+        qemu_blame(call, error, name, cause->message);
     }
     return prepared;
 }

@@ -74,13 +74,16 @@ typedef struct {
     uint32_t vmid;
 } GuestArgs;
 
-static const ApiParam guest_params[] = { QEMU_PARAM_NODE(GuestArgs), QEMU_PARAM_VMID(GuestArgs), { 0 } };
+static const ApiParam guest_params[] = { QEMU_PARAM_NODE(GuestArgs),
+                                         QEMU_PARAM_VMID(GuestArgs),
+                                         { 0 } };
 
 static const ApiColumn pending_columns[] = {
     { "key", API_STRING, .doc = "Key." },
     { "value", API_STRING, .optional = true, .doc = "Present value." },
     { "pending", API_STRING, .optional = true, .doc = "Value from the next start on." },
-    { "delete", API_INTEGER, .optional = true, .doc = "1: removed at the next start; 2: with its volume." },
+    { "delete", API_INTEGER, .optional = true,
+      .doc = "1: removed at the next start; 2: with its volume." },
     { 0 },
 };
 
@@ -143,15 +146,16 @@ typedef struct {
     int64_t background_delay;
 } SetArgs;
 
-#define SET_PARAMS                                                                                       \
-    QEMU_PARAM_NODE(SetArgs), QEMU_PARAM_VMID(SetArgs),                                                  \
-        API_PARAM(SetArgs, keys, API_SPLICE, .splice = &qemu_keys),                                      \
-        API_PARAM(SetArgs, delete, API_LIST, .optional = true, .doc = "Keys to remove."),                \
-        API_PARAM(SetArgs, revert, API_LIST, .optional = true, .doc = "Keys whose pending change is dropped."), \
-        API_PARAM(SetArgs, force, API_BOOLEAN, .optional = true, .requires = "delete",                   \
-                  .doc = "Delete the volumes of removed drives too."),                                   \
-        QEMU_PARAM_SKIPLOCK(SetArgs),                                                                    \
-        API_PARAM(SetArgs, digest, API_DIGEST, .optional = true,                                         \
+#define SET_PARAMS                                                                                 \
+    QEMU_PARAM_NODE(SetArgs), QEMU_PARAM_VMID(SetArgs),                                            \
+        API_PARAM(SetArgs, keys, API_SPLICE, .splice = &qemu_keys),                                \
+        API_PARAM(SetArgs, delete, API_LIST, .optional = true, .doc = "Keys to remove."),          \
+        API_PARAM(SetArgs, revert, API_LIST, .optional = true,                                     \
+                  .doc = "Keys whose pending change is dropped."),                                 \
+        API_PARAM(SetArgs, force, API_BOOLEAN, .optional = true, .requires = "delete",             \
+                  .doc = "Delete the volumes of removed drives too."),                             \
+        QEMU_PARAM_SKIPLOCK(SetArgs),                                                              \
+        API_PARAM(SetArgs, digest, API_DIGEST, .optional = true,                                   \
                   .doc = "Refuse if the file is not as it was read.")
 
 static const ApiParam set_params[] = { SET_PARAMS, { 0 } };
@@ -176,9 +180,11 @@ static bool
 is_removal_protected(const Setting *setting, const char *name, GError **error)
 {
     const GuestKey *key = guest_key_find(name, NULL);
-    bool is_volume = key != NULL && (guest_key_is_disk(key) || key->properties == guest_unused_rows);
+    bool is_volume =
+        key != NULL && (guest_key_is_disk(key) || key->properties == guest_unused_rows);
 
-    if (!is_volume || !guest_get_bool(guest_config_main(setting->file->config), "protection", false)) {
+    if (!is_volume
+        || !guest_get_bool(guest_config_main(setting->file->config), "protection", false)) {
         return false;
     }
     q_set_error(error, Q_ERROR_DENIED, "can't remove drive '%s' - protection mode enabled", name);
@@ -215,7 +221,8 @@ delete_keys(Setting *setting, GError **error)
             || is_removal_protected(setting, names[i], error)) {
             return false;
         }
-        guest_change_delete(setting->file->config, names[i], setting->args->force, &setting->change);
+        guest_change_delete(setting->file->config, names[i], setting->args->force,
+                            &setting->change);
     }
     return true;
 }
@@ -233,8 +240,8 @@ set_keys(Setting *setting, GError **error)
         if (!qemu_check_key(setting->call, setting->args->vmid, name, value, present, error)) {
             return false;
         }
-        g_autofree char *prepared = qemu_prepare_value(setting->call, setting->set, setting->args->vmid, name,
-                                                       value, setting->made, error);
+        g_autofree char *prepared = qemu_prepare_value(
+            setting->call, setting->set, setting->args->vmid, name, value, setting->made, error);
         if (prepared == NULL) {
             return false;
         }
@@ -257,7 +264,8 @@ tell_pending(const Setting *setting)
         }
     }
     if (names->len > 0) {
-        api_log(setting->call, "VM %u runs: these wait for its next start: %s", setting->args->vmid, names->str);
+        api_log(setting->call, "VM %u runs: these wait for its next start: %s", setting->args->vmid,
+                names->str);
     }
 }
 
@@ -282,7 +290,7 @@ change_config(Setting *setting, GError **error)
     g_autoptr(GuestConfig) effective = guest_config_effective(setting->file->config);
     g_autoptr(GError) bad_boot = NULL;
     if (!guest_check_boot(guest_config_main(effective), &bad_boot)) {
-        return api_blame(error, "boot", "%s", bad_boot->message);
+        return qemu_blame(setting->call, error, "boot", bad_boot->message);
     }
     return guest_file_write(setting->cfs, setting->file, error);
 }
@@ -309,7 +317,12 @@ set_run(ApiCall *call, const void *data, GError **error)
         return NULL;
     }
     Setting setting = {
-        .call = call, .args = args, .cfs = cfs, .file = file, .set = set, .made = made,
+        .call = call,
+        .args = args,
+        .cfs = cfs,
+        .file = file,
+        .set = set,
+        .made = made,
         .change = { .vmid = args->vmid, .running = guest_running(args->vmid), .freed = freed },
     };
     g_autoptr(GError) failed = NULL;
@@ -326,8 +339,8 @@ set_run(ApiCall *call, const void *data, GError **error)
     return q_json_node_null();
 }
 
-#define MAY_CHANGE                                                                                       \
-    "any(/vms/{vmid}, VM.Config.Disk, VM.Config.CDROM, VM.Config.CPU, VM.Config.Memory, "                \
+#define MAY_CHANGE                                                                                 \
+    "any(/vms/{vmid}, VM.Config.Disk, VM.Config.CDROM, VM.Config.CPU, VM.Config.Memory, "          \
     "VM.Config.Network, VM.Config.HWType, VM.Config.Options, VM.Config.Cloudinit)+"
 
 const ApiMethod api_qemu_config_set = {
@@ -348,7 +361,8 @@ async_prepare(ApiCall *call, const void *data, GError **error)
 {
     const SetArgs *args = data;
 
-    return qemu_check_skiplock(call, args->skiplock, error) && qemu_check_exists(call, args->vmid, error);
+    return qemu_check_skiplock(call, args->skiplock, error)
+           && qemu_check_exists(call, args->vmid, error);
 }
 
 const ApiMethod api_qemu_config_async = {
@@ -377,7 +391,8 @@ typedef struct {
 
 static const ApiParam show_params[] = {
     QEMU_PARAM_VMID(ShowArgs),
-    API_PARAM(ShowArgs, pretty, API_BOOLEAN, .optional = true, .def = "0", .doc = "An option a line."),
+    API_PARAM(ShowArgs, pretty, API_BOOLEAN, .optional = true, .def = "0",
+              .doc = "An option a line."),
     API_PARAM(ShowArgs, snapshot, API_STRING, .optional = true, .doc = "Of this snapshot."),
     { 0 },
 };
@@ -392,12 +407,14 @@ showcmd_run(ApiCall *call, const void *data, GError **error)
     GuestHost host;
     g_auto(GuestHa) ha = { 0 };
 
-    if (set == NULL || !guest_host_look(call->node, &host, error) || !guest_ha_read(cfs, args->vmid, &ha, error)) {
+    if (set == NULL || !guest_host_look(call->node, &host, error)
+        || !guest_ha_read(cfs, args->vmid, &ha, error)) {
         return NULL;
     }
     g_autoptr(GuestConfig) effective = guest_config_effective(file->config);
-    const GuestSection *section = args->snapshot != NULL ? guest_config_snapshot(file->config, args->snapshot)
-                                                         : guest_config_main(effective);
+    const GuestSection *section = args->snapshot != NULL
+                                      ? guest_config_snapshot(file->config, args->snapshot)
+                                      : guest_config_main(effective);
     if (section == NULL) {
         q_set_error(error, Q_ERROR_NOT_FOUND, "snapshot '%s' does not exist", args->snapshot);
         return NULL;

@@ -27,7 +27,8 @@ static const ApiParam create_params[] = {
     API_PARAM(CreateArgs, node, API_NODE, .doc = "Node that the guest is made on."),
     QEMU_PARAM_VMID(CreateArgs),
     API_PARAM(CreateArgs, keys, API_SPLICE, .splice = &qemu_keys),
-    API_PARAM(CreateArgs, start, API_BOOLEAN, .optional = true, .def = "0", .doc = "Start it afterwards."),
+    API_PARAM(CreateArgs, start, API_BOOLEAN, .optional = true, .def = "0",
+              .doc = "Start it afterwards."),
     API_PARAM(CreateArgs, storage, API_STORAGE, .optional = true,
               .doc = "Storage for disks that name none (\"SIZE\" alone)."),
     { 0 },
@@ -49,26 +50,48 @@ check_vacant(ApiCall *call, uint32_t vmid, GError **error)
     }
     return owner == NULL
            || q_set_error(error, Q_ERROR_EXISTS,
-                          "unable to create VM %u - VM %u already exists on node '%s'", vmid, vmid, owner);
+                          "unable to create VM %u - VM %u already exists on node '%s'", vmid, vmid,
+                          owner);
 }
 
+/* "4" with --storage local means "local:4". */
+static char *
+with_storage(const CreateArgs *args, const char *key, const char *value)
+{
+    const GuestKey *row = guest_key_find(key, NULL);
+
+    return args->storage != NULL && guest_key_is_disk(row)
+                   && q_matches("\\d+(\\.\\d+)?(,.*)?", value)
+               ? g_strdup_printf("%s:%s", args->storage, value)
+               : g_strdup(value);
+}
+
+/* Whatever can be refused is refused here, before there is a task or a file. */
 static bool
 create_prepare(ApiCall *call, const void *data, GError **error)
 {
     const CreateArgs *args = data;
+    CfsClient *cfs = api_cfs(call, error);
+    g_autoptr(StorageSet) set = cfs != NULL ? storage_set_read(cfs, error) : NULL;
     g_autoptr(GPtrArray) names = q_sorted_keys(args->keys);
+    g_autoptr(GuestConfig) config = guest_config_parse(NULL);
+    g_autoptr(GError) bad_boot = NULL;
 
-    if (!check_vacant(call, args->vmid, error)) {
+    if (set == NULL || !check_vacant(call, args->vmid, error)) {
         return false;
     }
     for (guint i = 0; i < names->len; i++) {
-        const char *value = g_hash_table_lookup(args->keys, names->pdata[i]);
+        const char *name = names->pdata[i];
+        g_autofree char *value = with_storage(args, name, g_hash_table_lookup(args->keys, name));
 
-        if (!qemu_check_key(call, args->vmid, names->pdata[i], value, NULL, error)) {
+        if (!qemu_check_key(call, args->vmid, name, value, NULL, error)
+            || !qemu_check_value(call, set, name, value, error)) {
             return false;
         }
+        guest_set(guest_config_main(config), name, value);
     }
-    return true;
+    return guest_check_boot(guest_config_main(config), &bad_boot)
+           || qemu_blame(call, error, "boot", bad_boot->message);
 }
 
 typedef struct {
@@ -97,19 +120,9 @@ reserve(Creating *creating, GError **error)
                                    creating->args->vmid);
         return false;
     }
-    g_autofree char *text = cfs_read(creating->cfs, creating->path, &creating->version, NULL, error);
+    g_autofree char *text =
+        cfs_read(creating->cfs, creating->path, &creating->version, NULL, error);
     return text != NULL;
-}
-
-/* "4" with --storage local means "local:4". */
-static char *
-with_storage(const CreateArgs *args, const char *key, const char *value)
-{
-    const GuestKey *row = guest_key_find(key, NULL);
-
-    return args->storage != NULL && guest_key_is_disk(row) && q_matches("\\d+(\\.\\d+)?(,.*)?", value)
-               ? g_strdup_printf("%s:%s", args->storage, value)
-               : g_strdup(value);
 }
 
 static bool
@@ -119,10 +132,11 @@ set_keys(Creating *creating, GuestSection *section, GError **error)
 
     for (guint i = 0; i < names->len; i++) {
         const char *name = names->pdata[i];
-        g_autofree char *value
-            = with_storage(creating->args, name, g_hash_table_lookup(creating->args->keys, name));
-        g_autofree char *prepared = qemu_prepare_value(creating->call, creating->set, creating->args->vmid, name,
-                                                       value, creating->made, error);
+        g_autofree char *value =
+            with_storage(creating->args, name, g_hash_table_lookup(creating->args->keys, name));
+        g_autofree char *prepared =
+            qemu_prepare_value(creating->call, creating->set, creating->args->vmid, name, value,
+                               creating->made, error);
 
         if (prepared == NULL) {
             return false;
@@ -163,13 +177,14 @@ set_defaults(Creating *creating, GuestSection *section, GError **error)
     if (guest_get(section, "vmgenid") == NULL) {
         guest_set(section, "vmgenid", generation);
     }
-    g_autofree char *meta = g_strdup_printf("creation-qemu=%d.%d,ctime=%" G_GINT64_FORMAT, host.newest_major,
-                                            host.newest_minor, q_clock_wall_s());
+    g_autofree char *meta = g_strdup_printf("creation-qemu=%d.%d,ctime=%" G_GINT64_FORMAT,
+                                            host.newest_major, host.newest_minor, q_clock_wall_s());
     guest_set(section, "meta", meta);
     const char *type = machine != NULL ? q_property_get(machine, "type", "pc") : "pc";
     if (guest_windows_version(guest_get(section, "ostype")) > 0 && q_is_word_of("pc q35", type)) {
-        g_autofree char *pinned = g_strdup_printf("pc-%s-%d.%d", strcmp(type, "q35") == 0 ? "q35" : "i440fx",
-                                                  host.newest_major, host.newest_minor);
+        g_autofree char *pinned =
+            g_strdup_printf("pc-%s-%d.%d", strcmp(type, "q35") == 0 ? "q35" : "i440fx",
+                            host.newest_major, host.newest_minor);
         guest_set(section, "machine", pinned);
     }
     return true;
@@ -186,7 +201,7 @@ fill(Creating *creating, GError **error)
         return false;
     }
     if (!guest_check_boot(section, &bad_boot)) {
-        return api_blame(error, "boot", "%s", bad_boot->message);
+        return qemu_blame(creating->call, error, "boot", bad_boot->message);
     }
     g_autofree char *text = guest_config_text(config);
     return cfs_write(creating->cfs, creating->path, text, creating->version, error);
@@ -215,8 +230,8 @@ undo(Creating *creating, const GError *failed)
 static bool
 create(Creating *creating, GError **error)
 {
-    g_autoptr(QFileLock) lock
-        = guest_lock_file(creating->args->vmid, LOCK_MS, api_say, creating->call, error);
+    g_autoptr(QFileLock) lock =
+        guest_lock_file(creating->args->vmid, LOCK_MS, api_say, creating->call, error);
 
     if (lock == NULL || !check_vacant(creating->call, creating->args->vmid, error)
         || !reserve(creating, error)) {
@@ -289,26 +304,32 @@ static const ApiParam destroy_params[] = {
     API_PARAM(DestroyArgs, purge, API_BOOLEAN, .optional = true,
               .doc = "Remove it from high availability too."),
     QEMU_PARAM_SKIPLOCK(DestroyArgs),
-    API_PARAM(DestroyArgs, unreferenced, API_BOOLEAN, API_NAME("destroy-unreferenced-disks"), .optional = true,
-              .def = "0", .doc = "Also delete images of this guest that its configuration does not name."),
+    API_PARAM(DestroyArgs, unreferenced, API_BOOLEAN, API_NAME("destroy-unreferenced-disks"),
+              .optional = true, .def = "0",
+              .doc = "Also delete images of this guest that its configuration does not name."),
     { 0 },
 };
 
 static bool
-check_destroy(ApiCall *call, const DestroyArgs *args, CfsClient *cfs, const GuestFile *file, GError **error)
+check_destroy(ApiCall *call, const DestroyArgs *args, CfsClient *cfs, const GuestFile *file,
+              GError **error)
 {
     g_auto(GuestHa) ha = { 0 };
     g_auto(GuestRecord) record = { 0 };
 
-    if (!guest_file_check_lock(file, args->skiplock, error) || !guest_ha_read(cfs, args->vmid, &ha, error)) {
+    if (!guest_file_check_lock(file, args->skiplock, error)
+        || !guest_ha_read(cfs, args->vmid, &ha, error)) {
         return false;
     }
     if (guest_get_bool(guest_config_main(file->config), "protection", false)) {
-        return q_set_error(error, Q_ERROR_DENIED, "can't remove VM %u - protection mode enabled", args->vmid);
+        return q_set_error(error, Q_ERROR_DENIED, "can't remove VM %u - protection mode enabled",
+                           args->vmid);
     }
     if (ha.state != NULL && !args->purge) {
-        return q_set_error(error, Q_ERROR_BUSY,
-                           "unable to remove VM %u - used in HA resources and purge parameter not set", args->vmid);
+        return q_set_error(
+            error, Q_ERROR_BUSY,
+            "unable to remove VM %u - used in HA resources and purge parameter not set",
+            args->vmid);
     }
     if (guest_running(args->vmid)) {
         return q_set_error(error, Q_ERROR_BUSY, "VM %u is running - destroy failed", args->vmid);
@@ -317,10 +338,11 @@ check_destroy(ApiCall *call, const DestroyArgs *args, CfsClient *cfs, const Gues
         return false;
     }
     return record.kind != GUEST_RECORD_OTHERS
-           || q_set_error(error, Q_ERROR_BUSY,
-                          "VM %u may still run on node '%s' - destroy failed; when that node is off: "
-                          "qm recover %u --node-is-off %s",
-                          args->vmid, record.node, args->vmid, record.node);
+           || q_set_error(
+               error, Q_ERROR_BUSY,
+               "VM %u may still run on node '%s' - destroy failed; when that node is off: "
+               "qm recover %u --node-is-off %s",
+               args->vmid, record.node, args->vmid, record.node);
 }
 
 static bool
@@ -365,10 +387,9 @@ free_unreferenced(ApiCall *call, CfsClient *cfs, StorageSet *set, uint32_t vmid)
     for (guint i = 0; i < ids->len; i++) {
         Storage *storage = storage_get(set, ids->pdata[i], NULL);
         g_autoptr(GError) error = NULL;
-        g_autoptr(GPtrArray) volumes
-            = storage != NULL && storage_has_content(storage, "images")
-                  ? storage_list(storage, "images", vmid, &error)
-                  : NULL;
+        g_autoptr(GPtrArray) volumes = storage != NULL && storage_has_content(storage, "images")
+                                           ? storage_list(storage, "images", vmid, &error)
+                                           : NULL;
         g_autoptr(GPtrArray) owned = g_ptr_array_new_with_free_func(g_free);
 
         for (guint v = 0; volumes != NULL && v < volumes->len; v++) {
@@ -404,14 +425,14 @@ destroy_run(ApiCall *call, const void *data, GError **error)
 {
     const DestroyArgs *args = data;
     CfsClient *cfs = api_cfs(call, error);
-    g_autoptr(QFileLock) lock
-        = cfs != NULL ? guest_lock_file(args->vmid, DESTROY_LOCK_MS, api_say, call, error) : NULL;
+    g_autoptr(QFileLock) lock =
+        cfs != NULL ? guest_lock_file(args->vmid, DESTROY_LOCK_MS, api_say, call, error) : NULL;
     g_autoptr(GuestFile) file = lock != NULL ? guest_file_read(cfs, NULL, args->vmid, error) : NULL;
     g_autoptr(StorageSet) set = file != NULL ? storage_set_read(cfs, error) : NULL;
     uint32_t vmid = args->vmid;
 
-    if (set == NULL || !check_destroy(call, args, cfs, file, error) || !mark_destroyed(cfs, file, error)
-        || !clear_own_record(cfs, vmid, error)) {
+    if (set == NULL || !check_destroy(call, args, cfs, file, error)
+        || !mark_destroyed(cfs, file, error) || !clear_own_record(cfs, vmid, error)) {
         return NULL;
     }
     g_autoptr(GPtrArray) owned = guest_disks_owned(file->config, vmid);

@@ -1,8 +1,8 @@
 #include <string.h>
 #include "api/qemu_priv.h"
 
-/* Start, stop, shutdown, reboot, reset. A guest under HA is not touched here: its requested state is
- * set, and the manager does the rest. */
+/* Start, stop, shutdown, reboot, reset. A guest under HA is not touched here: its requested state
+ * is set, and the manager does the rest. */
 
 #define REBOOT_S 180
 
@@ -16,8 +16,9 @@ typedef struct {
     bool overrule;
 } PowerArgs;
 
-#define PARAM_TIMEOUT(text)                                                                              \
-    API_PARAM(PowerArgs, timeout, API_INTEGER, .optional = true, API_MIN(0), API_MAX(86400), .doc = text)
+#define PARAM_TIMEOUT(text)                                                                        \
+    API_PARAM(PowerArgs, timeout, API_INTEGER, .optional = true, API_MIN(0), API_MAX(86400),       \
+              .doc = text)
 
 /* ------------------------------------------------------------------ for the guests under HA */
 
@@ -39,7 +40,8 @@ prepare_ha(ApiCall *call, const PowerArgs *args, const char *ha_task, GError **e
 {
     bool managed;
 
-    if (!qemu_check_skiplock(call, args->skiplock, error) || !qemu_check_exists(call, args->vmid, error)
+    if (!qemu_check_skiplock(call, args->skiplock, error)
+        || !qemu_check_exists(call, args->vmid, error)
         || !is_managed(call, args->vmid, &managed, error)) {
         return false;
     }
@@ -64,7 +66,8 @@ request_ha(ApiCall *call, uint32_t vmid, const char *state, bool *done, GError *
     }
     *done = guest_ha_request(api_cfs(call, NULL), vmid, state, error);
     if (*done) {
-        api_log(call, "Requesting HA %s for VM %u", strcmp(state, "started") == 0 ? "start" : "stop", vmid);
+        api_log(call, "Requesting HA %s for VM %u",
+                strcmp(state, "started") == 0 ? "start" : "stop", vmid);
     }
     return true;
 }
@@ -114,12 +117,12 @@ start_run(ApiCall *call, const void *data, GError **error)
     return result(guest_start(&guest, error));
 }
 
-#define POWER_ROW(verb_path, text, rows, type, preparing, running)                                       \
-    {                                                                                                    \
-        .verb = API_POST, .path = "/nodes/{node}/qemu/{vmid}/status/" verb_path, .doc = text,            \
-        .params = rows, .returns = API_UPID, .task = type, .task_id = "vmid",                            \
-        .access = "perm(/vms/{vmid}, VM.PowerMgmt)", .on_node = "node", .as_root = true,                 \
-        .prepare = preparing, .run = running,                                                            \
+#define POWER_ROW(verb_path, text, rows, type, preparing, running)                                 \
+    {                                                                                              \
+        .verb = API_POST, .path = "/nodes/{node}/qemu/{vmid}/status/" verb_path, .doc = text,      \
+        .params = rows, .returns = API_UPID, .task = type, .task_id = "vmid",                      \
+        .access = "perm(/vms/{vmid}, VM.PowerMgmt)", .on_node = "node", .as_root = true,           \
+        .prepare = preparing, .run = running,                                                      \
     }
 
 const ApiMethod api_qemu_start = {
@@ -145,10 +148,10 @@ static const ApiParam stop_params[] = {
     QEMU_PARAM_VMID(PowerArgs),
     QEMU_PARAM_SKIPLOCK(PowerArgs),
     PARAM_TIMEOUT("Seconds before force is used."),
-    API_PARAM(PowerArgs, keep_active, API_BOOLEAN, API_NAME("keepActive"), .optional = true, .def = "0",
-              .doc = "Do not deactivate storage volumes."),
-    API_PARAM(PowerArgs, overrule, API_BOOLEAN, API_NAME("overrule-shutdown"), .optional = true, .def = "0",
-              .doc = "Stop also while a shutdown is under way (it always does)."),
+    API_PARAM(PowerArgs, keep_active, API_BOOLEAN, API_NAME("keepActive"), .optional = true,
+              .def = "0", .doc = "Do not deactivate storage volumes."),
+    API_PARAM(PowerArgs, overrule, API_BOOLEAN, API_NAME("overrule-shutdown"), .optional = true,
+              .def = "0", .doc = "Stop also while a shutdown is under way (it always does)."),
     { 0 },
 };
 
@@ -176,8 +179,8 @@ stop_run(ApiCall *call, const void *data, GError **error)
     return result(guest_stop(&guest, error));
 }
 
-const ApiMethod api_qemu_stop
-    = POWER_ROW("stop", "Stop a guest at once, as if its power failed.", stop_params, "qmstop", stop_prepare, stop_run);
+const ApiMethod api_qemu_stop = POWER_ROW("stop", "Stop a guest at once, as if its power failed.",
+                                          stop_params, "qmstop", stop_prepare, stop_run);
 
 /* ------------------------------------------------------------------ shutdown */
 
@@ -188,8 +191,8 @@ static const ApiParam shutdown_params[] = {
     PARAM_TIMEOUT("Seconds to wait for the guest."),
     API_PARAM(PowerArgs, force, API_BOOLEAN, API_NAME("forceStop"), .optional = true, .def = "0",
               .doc = "Stop it if it does not shut down in time."),
-    API_PARAM(PowerArgs, keep_active, API_BOOLEAN, API_NAME("keepActive"), .optional = true, .def = "0",
-              .doc = "Do not deactivate storage volumes."),
+    API_PARAM(PowerArgs, keep_active, API_BOOLEAN, API_NAME("keepActive"), .optional = true,
+              .def = "0", .doc = "Do not deactivate storage volumes."),
     { 0 },
 };
 
@@ -211,8 +214,9 @@ shutdown_run(ApiCall *call, const void *data, GError **error)
     return result(guest_shutdown(&guest, args->force, error));
 }
 
-const ApiMethod api_qemu_shutdown = POWER_ROW("shutdown", "Ask a guest to shut down.", shutdown_params,
-                                              "qmshutdown", stop_prepare, shutdown_run);
+const ApiMethod api_qemu_shutdown =
+    POWER_ROW("shutdown", "Ask a guest to shut down.", shutdown_params, "qmshutdown", stop_prepare,
+              shutdown_run);
 
 /* ------------------------------------------------------------------ reboot */
 
@@ -232,7 +236,7 @@ plain_prepare(ApiCall *call, const void *data, GError **error)
         return false;
     }
     return guest_running(args->vmid)
-           || q_set_error(error, Q_ERROR_INVALID, "VM %u not running", args->vmid);
+           || q_set_error(error, Q_ERROR_CONFLICT, "VM %u not running", args->vmid);
 }
 
 static bool
@@ -247,7 +251,8 @@ reboot_prepare(ApiCall *call, const void *data, GError **error)
     /* Between its two halves HA would see a dead service and start it elsewhere. */
     return !managed
            || q_set_error(error, Q_ERROR_UNSUPPORTED,
-                          "VM %u is under HA: use qm reset, or ha-manager set vm:%u --state stopped, then started",
+                          "VM %u is under HA: use qm reset, or ha-manager set vm:%u --state "
+                          "stopped, then started",
                           args->vmid, args->vmid);
 }
 
@@ -268,9 +273,9 @@ reboot_run(ApiCall *call, const void *data, GError **error)
     return result(guest_start(&guest, error));
 }
 
-const ApiMethod api_qemu_reboot
-    = POWER_ROW("reboot", "Shut a guest down and start it again; pending changes take effect.", reboot_params,
-                "qmreboot", reboot_prepare, reboot_run);
+const ApiMethod api_qemu_reboot =
+    POWER_ROW("reboot", "Shut a guest down and start it again; pending changes take effect.",
+              reboot_params, "qmreboot", reboot_prepare, reboot_run);
 
 /* ------------------------------------------------------------------ reset, pause, resume */
 
@@ -320,9 +325,9 @@ resume_run(ApiCall *call, const void *data, GError **error)
     return result(guest_resume(&guest, error));
 }
 
-const ApiMethod api_qemu_reset
-    = POWER_ROW("reset", "Press a guest's reset button.", reset_params, "qmreset", plain_prepare, reset_run);
-const ApiMethod api_qemu_suspend
-    = POWER_ROW("suspend", "Stop a guest's CPUs.", reset_params, "qmpause", plain_prepare, suspend_run);
-const ApiMethod api_qemu_resume
-    = POWER_ROW("resume", "Let a paused guest run on.", reset_params, "qmresume", plain_prepare, resume_run);
+const ApiMethod api_qemu_reset = POWER_ROW("reset", "Press a guest's reset button.", reset_params,
+                                           "qmreset", plain_prepare, reset_run);
+const ApiMethod api_qemu_suspend = POWER_ROW("suspend", "Stop a guest's CPUs.", reset_params,
+                                             "qmpause", plain_prepare, suspend_run);
+const ApiMethod api_qemu_resume = POWER_ROW("resume", "Let a paused guest run on.", reset_params,
+                                            "qmresume", plain_prepare, resume_run);

@@ -97,8 +97,8 @@ add_qmp_status(JsonObject *object, uint32_t vmid)
 {
     g_autofree char *status = guest_qmp_status(vmid, NULL);
 
-    json_object_set_string_member(object, "qmpstatus",
-                                  status != NULL ? status : q_json_string(object, "status", "unknown"));
+    json_object_set_string_member(
+        object, "qmpstatus", status != NULL ? status : q_json_string(object, "status", "unknown"));
 }
 
 /* ------------------------------------------------------------------ list */
@@ -110,7 +110,8 @@ typedef struct {
 
 static const ApiParam list_params[] = {
     API_PARAM(ListArgs, node, API_NODE, .doc = "Node whose guests are listed."),
-    API_PARAM(ListArgs, full, API_BOOLEAN, .optional = true, .doc = "Ask each running guest for its state."),
+    API_PARAM(ListArgs, full, API_BOOLEAN, .optional = true,
+              .doc = "Ask each running guest for its state."),
     { 0 },
 };
 
@@ -120,9 +121,11 @@ static const ApiColumn list_columns[] = {
     { "name", API_STRING, .optional = true, .doc = "Name." },
     { "cpus", API_NUMBER, .optional = true, .doc = "CPUs." },
     { "maxmem", API_INTEGER, .optional = true, .doc = "Memory.", .renderer = "bytes" },
-    { "maxdisk", API_INTEGER, .optional = true, .doc = "Size of the first boot disk.", .renderer = "bytes" },
+    { "maxdisk", API_INTEGER, .optional = true, .doc = "Size of the first boot disk.",
+      .renderer = "bytes" },
     { "pid", API_INTEGER, .optional = true, .doc = "Process id." },
-    { "uptime", API_INTEGER, .optional = true, .doc = "Seconds that it runs.", .renderer = "duration" },
+    { "uptime", API_INTEGER, .optional = true, .doc = "Seconds that it runs.",
+      .renderer = "duration" },
     { "qmpstatus", API_STRING, .optional = true, .doc = "State as QEMU tells it." },
     { "tags", API_STRING, .optional = true, .doc = "Tags." },
     { "lock", API_STRING, .optional = true, .doc = "Operation under way." },
@@ -143,8 +146,8 @@ list_run(ApiCall *call, const void *data, GError **error)
     for (guint i = 0; i < vmids->len; i++) {
         uint32_t vmid = g_array_index(vmids, uint32_t, i);
         g_autofree char *path = g_strdup_printf("/vms/%u", vmid);
-        g_autoptr(GuestFile) file
-            = api_may(call, path, "VM.Audit") ? guest_file_read(cfs, NULL, vmid, NULL) : NULL;
+        g_autoptr(GuestFile) file =
+            api_may(call, path, "VM.Audit") ? guest_file_read(cfs, NULL, vmid, NULL) : NULL;
 
         if (file != NULL) {
             JsonObject *row = describe(vmid, guest_config_main(file->config));
@@ -177,13 +180,16 @@ typedef struct {
     uint32_t vmid;
 } StatusArgs;
 
-static const ApiParam status_params[] = { QEMU_PARAM_NODE(StatusArgs), QEMU_PARAM_VMID(StatusArgs), { 0 } };
+static const ApiParam status_params[] = { QEMU_PARAM_NODE(StatusArgs),
+                                          QEMU_PARAM_VMID(StatusArgs),
+                                          { 0 } };
 
 static void
 add_blocks(JsonObject *object, Qmp *qmp)
 {
     g_autoptr(JsonNode) answer = qmp_command(qmp, "query-blockstats", NULL, QMP_MS, NULL);
-    JsonArray *rows = answer != NULL && JSON_NODE_HOLDS_ARRAY(answer) ? json_node_get_array(answer) : NULL;
+    JsonArray *rows =
+        answer != NULL && JSON_NODE_HOLDS_ARRAY(answer) ? json_node_get_array(answer) : NULL;
     int64_t read = 0, written = 0;
     JsonObject *all = json_object_new();
 
@@ -231,9 +237,9 @@ add_running(JsonObject *object, Qmp *qmp)
     g_autoptr(JsonNode) type = NULL;
 
     if (qemu != NULL) {
-        g_autofree char *text
-            = g_strdup_printf("%d.%d.%d", (int)q_json_int(qemu, "major", 0), (int)q_json_int(qemu, "minor", 0),
-                              (int)q_json_int(qemu, "micro", 0));
+        g_autofree char *text =
+            g_strdup_printf("%d.%d.%d", (int)q_json_int(qemu, "major", 0),
+                            (int)q_json_int(qemu, "minor", 0), (int)q_json_int(qemu, "micro", 0));
         json_object_set_string_member(object, "running-qemu", text);
     }
     json_object_set_string_member(ask, "path", "/machine");
@@ -287,7 +293,8 @@ read_status(ApiCall *call, uint32_t vmid, GError **error)
         return NULL;
     }
     g_autoptr(JsonObject) answer = describe(vmid, guest_config_main(file->config));
-    g_autoptr(QPropertyString) agent = guest_get_properties(guest_config_main(file->config), "agent", NULL);
+    g_autoptr(QPropertyString) agent =
+        guest_get_properties(guest_config_main(file->config), "agent", NULL);
     if (!add_ha(call, cfs, vmid, answer, error)) {
         return NULL;
     }
@@ -326,7 +333,8 @@ typedef struct {
 
 static const ApiParam qm_status_params[] = {
     QEMU_PARAM_VMID(QmStatusArgs),
-    API_PARAM(QmStatusArgs, verbose, API_BOOLEAN, .optional = true, .def = "0", .doc = "Everything that is known."),
+    API_PARAM(QmStatusArgs, verbose, API_BOOLEAN, .optional = true, .def = "0",
+              .doc = "Everything that is known."),
     { 0 },
 };
 

@@ -15,8 +15,9 @@
 static bool
 describe(size_t n, ApiParam *param)
 {
-    static const ApiKind kinds[]
-        = { [STORAGE_STRING] = API_STRING, [STORAGE_BOOL] = API_BOOLEAN, [STORAGE_INT] = API_INTEGER };
+    static const ApiKind kinds[] = {
+        [STORAGE_STRING] = API_STRING, [STORAGE_BOOL] = API_BOOLEAN, [STORAGE_INT] = API_INTEGER
+    };
 
     for (size_t i = 0; i <= n; i++) {
         if (storage_keys[i].name == NULL) {
@@ -135,7 +136,8 @@ index_run(ApiCall *call, const void *data, GError **error)
         g_autofree char *path = g_strdup_printf("/storage/%s", (char *)ids->pdata[i]);
 
         if ((args->type == NULL || strcmp(q_section_type(section), args->type) == 0)
-            && (api_may(call, path, "Datastore.Audit") || api_may(call, path, "Datastore.AllocateSpace"))) {
+            && (api_may(call, path, "Datastore.Audit")
+                || api_may(call, path, "Datastore.AllocateSpace"))) {
             json_array_add_object_element(rows, section_json(section, file.digest));
         }
     }
@@ -208,8 +210,9 @@ change_file(CfsClient *cfs, const ConfigArgs *args, Change change, GError **erro
             return false;
         }
         if (args->digest != NULL && strcmp(args->digest, file.digest) != 0) {
-            return q_set_error(error, Q_ERROR_CONFLICT,
-                               "detected modified configuration - file changed by other user? Try again.");
+            return q_set_error(
+                error, Q_ERROR_CONFLICT,
+                "detected modified configuration - file changed by other user? Try again.");
         }
         if (!change(file.config, args, &blame, &failed)) {
             if (blame != NULL) {
@@ -233,8 +236,9 @@ static JsonNode *
 change_answer(const ConfigArgs *args, CfsClient *cfs, GError **error)
 {
     g_auto(StorageFile) file = { 0 };
-    const QSection *section
-        = read_file(cfs, &file, error) ? storage_config_find(file.config, args->storage, error) : NULL;
+    const QSection *section = read_file(cfs, &file, error)
+                                  ? storage_config_find(file.config, args->storage, error)
+                                  : NULL;
     if (section == NULL) {
         return NULL;
     }
@@ -324,7 +328,8 @@ static const ApiParam update_params[] = {
     PARAM_STORAGE,
     API_PARAM(ConfigArgs, keys, API_SPLICE, .splice = &storage_splice),
     API_PARAM(ConfigArgs, delete, API_LIST, .optional = true, .doc = "Keys to remove."),
-    API_PARAM(ConfigArgs, digest, API_DIGEST, .optional = true, .doc = "Refuse if the file is not as it was read."),
+    API_PARAM(ConfigArgs, digest, API_DIGEST, .optional = true,
+              .doc = "Refuse if the file is not as it was read."),
     { 0 },
 };
 
@@ -334,7 +339,9 @@ update_run(ApiCall *call, const void *data, GError **error)
     const ConfigArgs *args = data;
     CfsClient *cfs = api_cfs(call, error);
 
-    return cfs != NULL && change_file(cfs, args, set_storage, error) ? change_answer(args, cfs, error) : NULL;
+    return cfs != NULL && change_file(cfs, args, set_storage, error)
+               ? change_answer(args, cfs, error)
+               : NULL;
 }
 
 const ApiMethod api_storage_update = {

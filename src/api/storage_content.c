@@ -20,9 +20,12 @@ typedef struct {
 static const ApiParam status_params[] = {
     API_PARAM(StatusArgs, node, API_NODE, .doc = "Node that is asked."),
     API_PARAM(StatusArgs, storage, API_STORAGE, .optional = true, .doc = "Only this storage."),
-    API_PARAM(StatusArgs, content, API_STRING, .optional = true, .doc = "Only storages for these contents."),
-    API_PARAM(StatusArgs, enabled, API_BOOLEAN, .optional = true, .def = "0", .doc = "Only those in use."),
-    API_PARAM(StatusArgs, target, API_NODE, .optional = true, .doc = "Only those that this node has too."),
+    API_PARAM(StatusArgs, content, API_STRING, .optional = true,
+              .doc = "Only storages for these contents."),
+    API_PARAM(StatusArgs, enabled, API_BOOLEAN, .optional = true, .def = "0",
+              .doc = "Only those in use."),
+    API_PARAM(StatusArgs, target, API_NODE, .optional = true,
+              .doc = "Only those that this node has too."),
     { 0 },
 };
 
@@ -36,7 +39,8 @@ static const ApiColumn status_columns[] = {
     { "total", API_INTEGER, .optional = true, .doc = "Size.", .renderer = "bytes" },
     { "used", API_INTEGER, .optional = true, .doc = "In use.", .renderer = "bytes" },
     { "avail", API_INTEGER, .optional = true, .doc = "Free.", .renderer = "bytes" },
-    { "used_fraction", API_NUMBER, .optional = true, .doc = "Part in use.", .renderer = "fraction_as_percentage" },
+    { "used_fraction", API_NUMBER, .optional = true, .doc = "Part in use.",
+      .renderer = "fraction_as_percentage" },
     { 0 },
 };
 
@@ -54,7 +58,8 @@ add_state(JsonObject *row, StorageSet *set, const char *id)
     json_object_set_int_member(row, "used", status.used_bytes);
     json_object_set_int_member(row, "avail", status.avail_bytes);
     if (status.total_bytes > 0) {
-        json_object_set_double_member(row, "used_fraction", (double)status.used_bytes / status.total_bytes);
+        json_object_set_double_member(row, "used_fraction",
+                                      (double)status.used_bytes / status.total_bytes);
     }
     storage_status_clear(&status);
 }
@@ -95,7 +100,8 @@ is_wanted(ApiCall *call, const StatusArgs *args, const QSection *section)
            && storage_section_is_on(section, call->node)
            && (args->target == NULL || storage_section_is_on(section, args->target))
            && (!args->enabled || !storage_section_is_disabled(section))
-           && (api_may(call, path, "Datastore.Audit") || api_may(call, path, "Datastore.AllocateSpace"));
+           && (api_may(call, path, "Datastore.Audit")
+               || api_may(call, path, "Datastore.AllocateSpace"));
 }
 
 static JsonNode *
@@ -104,7 +110,8 @@ status_run(ApiCall *call, const void *data, GError **error)
     const StatusArgs *args = data;
     CfsClient *cfs = api_cfs(call, error);
     g_autoptr(StorageSet) set = cfs != NULL ? storage_set_read(cfs, error) : NULL;
-    if (set == NULL || (args->storage != NULL && storage_set_section(set, args->storage, error) == NULL)) {
+    if (set == NULL
+        || (args->storage != NULL && storage_set_section(set, args->storage, error) == NULL)) {
         return NULL;
     }
     g_autoptr(GPtrArray) ids = storage_set_ids(set);
@@ -224,8 +231,8 @@ content_run(ApiCall *call, const void *data, GError **error)
     CfsClient *cfs = api_cfs(call, error);
     g_autoptr(StorageSet) set = cfs != NULL ? storage_set_read(cfs, error) : NULL;
     Storage *storage = set != NULL ? storage_get(set, args->storage, error) : NULL;
-    g_autoptr(GPtrArray) volumes
-        = storage != NULL ? storage_list(storage, args->content, args->vmid, error) : NULL;
+    g_autoptr(GPtrArray) volumes =
+        storage != NULL ? storage_list(storage, args->content, args->vmid, error) : NULL;
     if (volumes == NULL) {
         return NULL;
     }
@@ -265,9 +272,10 @@ static const ApiParam alloc_params[] = {
     API_PARAM(AllocArgs, storage, API_STORAGE, .doc = "Storage."),
     API_PARAM(AllocArgs, vmid, API_VMID, .doc = "Owner."),
     API_PARAM(AllocArgs, filename, API_STRING, .doc = "Name; empty: the next free one."),
-    API_PARAM(AllocArgs, size, API_STRING, .pattern = "\\d+[MG]?", .doc = "Size in KiB, or with M, G."),
-    API_PARAM(AllocArgs, format, API_ENUM, .optional = true, API_VALUES("raw", "qcow2", "subvol", "vmdk"),
-              .doc = "Format."),
+    API_PARAM(AllocArgs, size, API_STRING, .pattern = "\\d+[MG]?",
+              .doc = "Size in KiB, or with M, G."),
+    API_PARAM(AllocArgs, format, API_ENUM, .optional = true,
+              API_VALUES("raw", "qcow2", "subvol", "vmdk"), .doc = "Format."),
     { 0 },
 };
 
@@ -312,8 +320,9 @@ alloc_run(ApiCall *call, const void *data, GError **error)
         api_blame(error, "size", "'%s' is no size that a volume can have", args->size);
         return NULL;
     }
-    g_autofree char *volid = storage_alloc(set, cfs, args->storage, args->vmid, name,
-                                           args->format != NULL ? args->format : by_name, bytes, error);
+    g_autofree char *volid =
+        storage_alloc(set, cfs, args->storage, args->vmid, name,
+                      args->format != NULL ? args->format : by_name, bytes, error);
     return volid != NULL ? q_json_node_string(volid) : NULL;
 }
 
@@ -341,7 +350,8 @@ typedef struct {
 
 static const ApiParam volume_params[] = {
     API_PARAM(VolumeArgs, node, API_NODE, .doc = "Node that is asked."),
-    API_PARAM(VolumeArgs, storage, API_STORAGE, .optional = true, .doc = "Storage, if the volume names none."),
+    API_PARAM(VolumeArgs, storage, API_STORAGE, .optional = true,
+              .doc = "Storage, if the volume names none."),
     API_PARAM(VolumeArgs, volume, API_STRING, .doc = "Volume id, STORAGE:VOLUME."),
     { 0 },
 };
@@ -358,7 +368,8 @@ full_volid(const VolumeArgs *args, GError **error)
         return NULL;
     }
     if (args->storage != NULL && strcmp(args->storage, volume_id_storage(id)) != 0) {
-        api_blame(error, "storage", "storage ID missmatch (%s != %s)", args->storage, volume_id_storage(id));
+        api_blame(error, "storage", "storage ID missmatch (%s != %s)", args->storage,
+                  volume_id_storage(id));
         return NULL;
     }
     return g_strdup(args->volume);
@@ -368,11 +379,13 @@ static bool
 may_use(ApiCall *call, const char *volid, const char *privilege, GError **error)
 {
     g_autoptr(VolumeId) id = volume_id_parse(volid, error);
-    g_autofree char *path = id != NULL ? g_strdup_printf("/storage/%s", volume_id_storage(id)) : NULL;
+    g_autofree char *path =
+        id != NULL ? g_strdup_printf("/storage/%s", volume_id_storage(id)) : NULL;
 
     return id != NULL
            && (api_may(call, path, privilege)
-               || q_set_error(error, Q_ERROR_DENIED, "Permission check failed (%s, %s)", path, privilege));
+               || q_set_error(error, Q_ERROR_DENIED, "Permission check failed (%s, %s)", path,
+                              privilege));
 }
 
 static JsonNode *
@@ -386,7 +399,8 @@ volume_run(ApiCall *call, const void *data, GError **error)
         return NULL;
     }
     g_autoptr(StorageVolume) volume = storage_volume_stat(set, volid, error);
-    g_autofree char *path = volume != NULL ? storage_path(set, volid, NULL, NULL, NULL, error) : NULL;
+    g_autofree char *path =
+        volume != NULL ? storage_path(set, volid, NULL, NULL, NULL, error) : NULL;
     if (path == NULL) {
         return NULL;
     }
@@ -409,7 +423,8 @@ const ApiMethod api_storage_volume = {
 
 static const ApiParam free_params[] = {
     API_PARAM(VolumeArgs, node, API_NODE, .doc = "Node on which it is deleted."),
-    API_PARAM(VolumeArgs, storage, API_STORAGE, .optional = true, .doc = "Storage, if the volume names none."),
+    API_PARAM(VolumeArgs, storage, API_STORAGE, .optional = true,
+              .doc = "Storage, if the volume names none."),
     API_PARAM(VolumeArgs, volume, API_STRING, .doc = "Volume id, STORAGE:VOLUME."),
     API_PARAM(VolumeArgs, delay, API_INTEGER, .optional = true, API_MIN(1), API_MAX(30),
               .doc = "Seconds to wait for the end of the task."),
@@ -436,13 +451,14 @@ check_unused(ApiCall *call, CfsClient *cfs, StorageSet *set, const char *volid, 
     g_autoptr(GPtrArray) keys = guest_section_keys(guest_config_main(file->config));
     for (guint i = 0; i < keys->len; i++) {
         const GuestKey *key = guest_key_find(keys->pdata[i], NULL);
-        g_autoptr(QPropertyString) string
-            = key != NULL && guest_key_is_disk(key)
-                  ? guest_get_properties(guest_config_main(file->config), keys->pdata[i], NULL)
-                  : NULL;
+        g_autoptr(QPropertyString) string =
+            key != NULL && guest_key_is_disk(key)
+                ? guest_get_properties(guest_config_main(file->config), keys->pdata[i], NULL)
+                : NULL;
 
         if (string != NULL && strcmp(q_property_get(string, "file", ""), volid) == 0) {
-            return q_set_error(error, Q_ERROR_BUSY, "'%s' is %s of VM %u: remove it there first: qm set %u --delete %s",
+            return q_set_error(error, Q_ERROR_BUSY,
+                               "'%s' is %s of VM %u: remove it there first: qm set %u --delete %s",
                                volid, (char *)keys->pdata[i], vmid, vmid, (char *)keys->pdata[i]);
         }
     }
@@ -472,7 +488,8 @@ free_run(ApiCall *call, const void *data, GError **error)
     g_autofree char *volid = cfs != NULL ? full_volid(data, error) : NULL;
     g_autoptr(StorageSet) set = volid != NULL ? storage_set_read(cfs, error) : NULL;
 
-    if (set == NULL || !check_unused(call, cfs, set, volid, error) || !storage_free(set, cfs, volid, error)) {
+    if (set == NULL || !check_unused(call, cfs, set, volid, error)
+        || !storage_free(set, cfs, volid, error)) {
         return NULL;
     }
     api_log(call, "Removed volume '%s'", volid);
@@ -511,7 +528,8 @@ path_run(ApiCall *call, const void *data, GError **error)
     const PathArgs *args = data;
     CfsClient *cfs = api_cfs(call, error);
     g_autoptr(StorageSet) set = cfs != NULL ? storage_set_read(cfs, error) : NULL;
-    g_autofree char *path = set != NULL ? storage_path(set, args->volume, NULL, NULL, NULL, error) : NULL;
+    g_autofree char *path =
+        set != NULL ? storage_path(set, args->volume, NULL, NULL, NULL, error) : NULL;
 
     return path != NULL ? q_json_node_string(path) : NULL;
 }
@@ -526,7 +544,17 @@ const ApiMethod api_storage_path = {
 };
 
 const ApiMethod *const api_storage_methods[] = {
-    &api_storage_index,  &api_storage_create,  &api_storage_read,  &api_storage_update, &api_storage_delete,
-    &api_storage_status, &api_storage_one,     &api_storage_content, &api_storage_alloc, &api_storage_volume,
-    &api_storage_free,   &api_storage_path,    NULL,
+    &api_storage_index,
+    &api_storage_create,
+    &api_storage_read,
+    &api_storage_update,
+    &api_storage_delete,
+    &api_storage_status,
+    &api_storage_one,
+    &api_storage_content,
+    &api_storage_alloc,
+    &api_storage_volume,
+    &api_storage_free,
+    &api_storage_path,
+    NULL,
 };

@@ -114,16 +114,17 @@ check_bounds(const QPropertyRow *row, double number, GError **error)
         return true;
     }
     if (number < row->min) {
-        return q_set_error(error, Q_ERROR_INVALID, "%s: value must have a minimum value of %g", row->name,
-                           row->min);
+        return q_set_error(error, Q_ERROR_INVALID, "%s: value must have a minimum value of %g",
+                           row->name, row->min);
     }
     return row->max == 0 || number <= row->max
-           || q_set_error(error, Q_ERROR_INVALID, "%s: value must have a maximum value of %g", row->name,
-                          row->max);
+           || q_set_error(error, Q_ERROR_INVALID, "%s: value must have a maximum value of %g",
+                          row->name, row->max);
 }
 
 static bool
-check_type(const QPropertyRow *row, const char *text, char **canonical, double *number, GError **error)
+check_type(const QPropertyRow *row, const char *text, char **canonical, double *number,
+           GError **error)
 {
     gint64 integer;
     uint64_t bytes;
@@ -134,15 +135,15 @@ check_type(const QPropertyRow *row, const char *text, char **canonical, double *
     switch (row->type) {
     case Q_PROPERTY_BOOL:
         if (!q_parse_bool(text, &yes)) {
-            return q_set_error(error, Q_ERROR_INVALID, "%s: type check ('boolean') failed - got '%s'",
-                               row->name, text);
+            return q_set_error(error, Q_ERROR_INVALID,
+                               "%s: type check ('boolean') failed - got '%s'", row->name, text);
         }
         *canonical = g_strdup(yes ? "1" : "0");
         return true;
     case Q_PROPERTY_INT:
         if (!g_ascii_string_to_signed(text, 10, G_MININT64, G_MAXINT64, &integer, NULL)) {
-            return q_set_error(error, Q_ERROR_INVALID, "%s: type check ('integer') failed - got '%s'",
-                               row->name, text);
+            return q_set_error(error, Q_ERROR_INVALID,
+                               "%s: type check ('integer') failed - got '%s'", row->name, text);
         }
         *number = integer;
         return true;
@@ -170,16 +171,16 @@ check_in_full(const QPropertyRow *row, const char *text, double number, GError *
         g_auto(GStrv) words = g_strsplit(row->words, " ", -1);
         g_autofree char *list = g_strjoinv(", ", words);
         return q_set_error(error, Q_ERROR_INVALID,
-                           "%s: value '%s' does not have a value in the enumeration '%s'", row->name, text,
-                           list);
+                           "%s: value '%s' does not have a value in the enumeration '%s'",
+                           row->name, text, list);
     }
     if (row->pattern != NULL && !q_matches(row->pattern, text)) {
-        return q_set_error(error, Q_ERROR_INVALID, "%s: value does not match the regex pattern: '%s'",
-                           row->name, text);
+        return q_set_error(error, Q_ERROR_INVALID,
+                           "%s: value does not match the regex pattern: '%s'", row->name, text);
     }
     if (row->max_length > 0 && strlen(text) > (size_t)row->max_length) {
-        return q_set_error(error, Q_ERROR_INVALID, "%s: value may only be %d characters long", row->name,
-                           row->max_length);
+        return q_set_error(error, Q_ERROR_INVALID, "%s: value may only be %d characters long",
+                           row->name, row->max_length);
     }
     return (row->type != Q_PROPERTY_INT && row->type != Q_PROPERTY_NUMBER)
            || check_bounds(row, number, error);
@@ -231,8 +232,8 @@ keep_alias(QPropertyString *string, const QPropertyRow *row, const char *text, Q
         char buffer[64];
 
         if (end == text || *end != '\0') {
-            return q_set_error(error, Q_ERROR_INVALID, "%s: type check ('integer') failed - got '%s'",
-                               row->name, text);
+            return q_set_error(error, Q_ERROR_INVALID,
+                               "%s: type check ('integer') failed - got '%s'", row->name, text);
         }
         scaled = g_strdup(g_ascii_formatd(buffer, sizeof(buffer), "%.3f", number));
     }
@@ -285,7 +286,8 @@ q_property_string_new(const QPropertyRow *rows)
 }
 
 QPropertyString *
-q_property_string_parse(const QPropertyRow *rows, const char *text, QPropertyCheck check, GError **error)
+q_property_string_parse(const QPropertyRow *rows, const char *text, QPropertyCheck check,
+                        GError **error)
 {
     g_autoptr(QPropertyString) string = q_property_string_new(rows);
     g_auto(GStrv) parts = g_strsplit(text, ",", -1);

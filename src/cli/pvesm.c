@@ -22,20 +22,25 @@ show_status(const CliCall *call, JsonNode *answer)
     int width = longest(rows, "storage", 4) + 1;
 
     if (call->header) {
-        printf("%-*s %10s %10s %15s %15s %15s %8s\n", width, "Name", "Type", "Status", "Total (KiB)", "Used (KiB)",
-               "Available (KiB)", "%");
+        printf("%-*s %10s %10s %15s %15s %15s %8s\n", width, "Name", "Type", "Status",
+               "Total (KiB)", "Used (KiB)", "Available (KiB)", "%");
     }
     for (guint i = 0; i < json_array_get_length(rows); i++) {
         JsonObject *row = json_array_get_object_element(rows, i);
         bool enabled = q_json_bool(row, "enabled", false);
-        int64_t total = q_json_int(row, "total", 0) / 1024, used = q_json_int(row, "used", 0) / 1024;
-        g_autofree char *percent = enabled ? g_strdup_printf("%.2f%%", total > 0 ? 100.0 * used / total : 0.0)
-                                           : g_strdup("N/A");
+        int64_t total = q_json_int(row, "total", 0) / 1024,
+                used = q_json_int(row, "used", 0) / 1024;
+        g_autofree char *percent =
+            enabled ? g_strdup_printf("%.2f%%", total > 0 ? 100.0 * used / total : 0.0)
+                    : g_strdup("N/A");
 
-        printf("%-*s %10s %10s %15" G_GINT64_FORMAT " %15" G_GINT64_FORMAT " %15" G_GINT64_FORMAT " %8s\n", width,
-               q_json_string(row, "storage", ""), q_json_string(row, "type", ""),
-               !enabled ? "disabled" : q_json_bool(row, "active", false) ? "active" : "inactive", total, used,
-               q_json_int(row, "avail", 0) / 1024, percent);
+        printf("%-*s %10s %10s %15" G_GINT64_FORMAT " %15" G_GINT64_FORMAT " %15" G_GINT64_FORMAT
+               " %8s\n",
+               width, q_json_string(row, "storage", ""), q_json_string(row, "type", ""),
+               !enabled                            ? "disabled"
+               : q_json_bool(row, "active", false) ? "active"
+                                                   : "inactive",
+               total, used, q_json_int(row, "avail", 0) / 1024, percent);
     }
     return 0;
 }
@@ -48,24 +53,27 @@ show_volumes(const CliCall *call, JsonNode *answer)
     int size_width = 4;
 
     for (guint i = 0; i < json_array_get_length(rows); i++) {
-        g_autofree char *size
-            = g_strdup_printf("%" G_GINT64_FORMAT, q_json_int(json_array_get_object_element(rows, i), "size", 0));
+        g_autofree char *size = g_strdup_printf(
+            "%" G_GINT64_FORMAT, q_json_int(json_array_get_object_element(rows, i), "size", 0));
         size_width = MAX(size_width, (int)strlen(size));
     }
     if (call->header) {
-        printf("%-*s %-7s %-9s %*s %s\n", width, "Volid", "Format", "Type", size_width, "Size", "VMID");
+        printf("%-*s %-7s %-9s %*s %s\n", width, "Volid", "Format", "Type", size_width, "Size",
+               "VMID");
     }
     /* Guests' volumes first, then the rest. */
     for (int owned = 1; owned >= 0; owned--) {
         for (guint i = 0; i < json_array_get_length(rows); i++) {
             JsonObject *row = json_array_get_object_element(rows, i);
             int64_t vmid = q_json_int(row, "vmid", 0);
-            g_autofree char *owner = vmid != 0 ? g_strdup_printf("%" G_GINT64_FORMAT, vmid) : g_strdup("");
+            g_autofree char *owner =
+                vmid != 0 ? g_strdup_printf("%" G_GINT64_FORMAT, vmid) : g_strdup("");
 
             if ((vmid != 0) == (owned == 1)) {
-                printf("%-*s %-7s %-9s %*" G_GINT64_FORMAT " %s\n", width, q_json_string(row, "volid", ""),
-                       q_json_string(row, "format", ""), q_json_string(row, "content", ""), size_width,
-                       q_json_int(row, "size", 0), owner);
+                printf("%-*s %-7s %-9s %*" G_GINT64_FORMAT " %s\n", width,
+                       q_json_string(row, "volid", ""), q_json_string(row, "format", ""),
+                       q_json_string(row, "content", ""), size_width, q_json_int(row, "size", 0),
+                       owner);
             }
         }
     }

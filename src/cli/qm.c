@@ -18,13 +18,15 @@ show_list(const CliCall *call, JsonNode *answer)
 
     /* Nothing at all for no guests: scripts count lines. */
     if (json_array_get_length(rows) > 0 && call->header) {
-        printf("%10s %-20s %-10s %-10s %12s %-10s\n", "VMID", "NAME", "STATUS", "MEM(MB)", "BOOTDISK(GB)", "PID");
+        printf("%10s %-20s %-10s %-10s %12s %-10s\n", "VMID", "NAME", "STATUS", "MEM(MB)",
+               "BOOTDISK(GB)", "PID");
     }
     for (guint i = 0; i < json_array_get_length(rows); i++) {
         JsonObject *row = json_array_get_object_element(rows, i);
         const char *status = q_json_string(row, "qmpstatus", q_json_string(row, "status", ""));
 
-        printf("%10" G_GINT64_FORMAT " %-20s %-10s %-10" G_GINT64_FORMAT " %12.2f %-10" G_GINT64_FORMAT "\n",
+        printf("%10" G_GINT64_FORMAT " %-20s %-10s %-10" G_GINT64_FORMAT
+               " %12.2f %-10" G_GINT64_FORMAT "\n",
                q_json_int(row, "vmid", 0), q_json_string(row, "name", ""), status,
                q_json_int(row, "maxmem", 0) / (1024 * 1024),
                q_json_int(row, "maxdisk", 0) / (1024.0 * 1024 * 1024), q_json_int(row, "pid", 0));
@@ -47,9 +49,10 @@ print_nested(JsonObject *object, int depth)
             printf("%s:\n", (char *)item->data);
             print_nested(json_node_get_object(value), depth + 1);
         } else {
-            g_autofree char *text = JSON_NODE_HOLDS_VALUE(value) && json_node_get_value_type(value) == G_TYPE_STRING
-                                        ? json_node_dup_string(value)
-                                        : q_json_text(value, Q_JSON_COMPACT);
+            g_autofree char *text =
+                JSON_NODE_HOLDS_VALUE(value) && json_node_get_value_type(value) == G_TYPE_STRING
+                    ? json_node_dup_string(value)
+                    : q_json_text(value, Q_JSON_COMPACT);
             printf("%s: %s\n", (char *)item->data, text);
         }
     }
@@ -88,10 +91,13 @@ show_pending(const CliCall *call, JsonNode *answer)
     for (guint i = 0; i < json_array_get_length(rows); i++) {
         JsonObject *row = json_array_get_object_element(rows, i);
         const char *key = q_json_string(row, "key", "");
-        const char *value = q_json_string(row, "value", NULL), *pending = q_json_string(row, "pending", NULL);
+        const char *value = q_json_string(row, "value", NULL),
+                   *pending = q_json_string(row, "pending", NULL);
         bool is_text = strcmp(key, "description") == 0;
-        g_autofree char *shown = value != NULL && is_text ? guest_encode_text(value) : g_strdup(value);
-        g_autofree char *waiting = pending != NULL && is_text ? guest_encode_text(pending) : g_strdup(pending);
+        g_autofree char *shown =
+            value != NULL && is_text ? guest_encode_text(value) : g_strdup(value);
+        g_autofree char *waiting =
+            pending != NULL && is_text ? guest_encode_text(pending) : g_strdup(pending);
 
         if (q_json_int(row, "delete", 0) != 0) {
             printf("del %s: %s\n", key, shown != NULL ? shown : "");

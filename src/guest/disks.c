@@ -9,7 +9,8 @@
 #include "storage/core/volume_id.h"
 
 #define GIB (1024.0 * 1024 * 1024)
-#define MAX_GIB (128.0 * 1024) /* 128 TiB: beyond what file systems of these storages hold in one file */
+#define MAX_GIB                                                                                    \
+    (128.0 * 1024) /* 128 TiB: beyond what file systems of these storages hold in one file */
 
 /* ------------------------------------------------------------------ finding */
 
@@ -61,7 +62,8 @@ open_volume(StorageSet *set, const GuestDrive *drive, bool must_exist, GError **
         g_free(volume->format);
         volume->format = g_strdup(format != NULL ? format : "raw");
     } else if (format != NULL && strcmp(format, volume->format) != 0) {
-        q_set_error(error, Q_ERROR_INVALID, "the volume's format is '%s', not '%s'", volume->format, format);
+        q_set_error(error, Q_ERROR_INVALID, "the volume's format is '%s', not '%s'", volume->format,
+                    format);
         return NULL;
     }
     volume->shared = storage != NULL ? storage_is_shared(storage)
@@ -82,8 +84,8 @@ static GHashTable *
 open_all(StorageSet *set, const GuestSection *section, bool must_exist, GError **error)
 {
     g_autoptr(GPtrArray) drives = guest_drives(section, error);
-    g_autoptr(GHashTable) volumes
-        = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)guest_volume_free);
+    g_autoptr(GHashTable) volumes =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)guest_volume_free);
 
     for (guint i = 0; drives != NULL && i < drives->len; i++) {
         const GuestDrive *drive = drives->pdata[i];
@@ -129,27 +131,43 @@ is_allocation(const char *file, char **storage, double *gib)
     return true;
 }
 
-static char *
-allocate(StorageSet *set, CfsClient *cfs, uint32_t vmid, const char *storage, double gib, const GuestDrive *drive,
-         GPtrArray *made, GError **error)
+static bool
+check_allocation(StorageSet *set, const char *id, double gib, const GuestDrive *drive,
+                 GError **error)
 {
+    Storage *storage = storage_get(set, id, error);
+
+    if (storage == NULL) {
+        return false;
+    }
     if (drive->cdrom) {
-        q_set_error(error, Q_ERROR_INVALID, "a CD-ROM drive takes an ISO image: %s:iso/NAME.iso", storage);
-        return NULL;
+        return q_set_error(error, Q_ERROR_INVALID,
+                           "a CD-ROM drive takes an ISO image: %s:iso/NAME.iso", id);
     }
     if (q_property_get(drive->options, "import-from", NULL) != NULL) {
-        q_set_error(error, Q_ERROR_UNSUPPORTED, "import-from is not supported yet");
-        return NULL;
+        return q_set_error(error, Q_ERROR_UNSUPPORTED, "import-from is not supported yet");
     }
-    if (gib <= 0 || gib > MAX_GIB) {
-        q_set_error(error, Q_ERROR_INVALID, "a size of %g GiB is not possible: more than 0, at most %.0f", gib,
-                    MAX_GIB);
+    if (!storage_has_content(storage, "images")) {
+        return q_set_error(error, Q_ERROR_INVALID,
+                           "storage '%s' does not support content type 'images'", id);
+    }
+    return (gib > 0 && gib <= MAX_GIB)
+           || q_set_error(error, Q_ERROR_INVALID,
+                          "a size of %g GiB is not possible: more than 0, at most %.0f", gib,
+                          MAX_GIB);
+}
+
+static char *
+allocate(StorageSet *set, CfsClient *cfs, uint32_t vmid, const char *storage, double gib,
+         const GuestDrive *drive, GPtrArray *made, GError **error)
+{
+    if (!check_allocation(set, storage, gib, drive, error)) {
         return NULL;
     }
     /* Whole sectors of 4 KiB, whatever fraction was asked for. */
     uint64_t bytes = ((uint64_t)(gib * GIB) + 4095) / 4096 * 4096;
-    char *volid = storage_alloc(set, cfs, storage, vmid, NULL, q_property_get(drive->options, "format", NULL),
-                                bytes, error);
+    char *volid = storage_alloc(set, cfs, storage, vmid, NULL,
+                                q_property_get(drive->options, "format", NULL), bytes, error);
     if (volid != NULL) {
         g_ptr_array_add(made, g_strdup(volid));
         q_property_set(drive->options, "format", NULL); /* the name says it */
@@ -157,9 +175,27 @@ allocate(StorageSet *set, CfsClient *cfs, uint32_t vmid, const char *storage, do
     return volid;
 }
 
+bool
+guest_disk_check(StorageSet *set, const char *id, const char *value, GError **error)
+{
+    g_autoptr(GuestDrive) drive = guest_drive_parse(id, value, error);
+    g_autofree char *storage = NULL;
+    double gib;
+
+    if (drive == NULL) {
+        return false;
+    }
+    if (is_allocation(guest_drive_file(drive), &storage, &gib)) {
+        return check_allocation(set, storage, gib, drive, error);
+    }
+    g_autoptr(GuestVolume) volume =
+        guest_drive_is_empty(drive) ? NULL : open_volume(set, drive, true, error);
+    return volume != NULL || guest_drive_is_empty(drive);
+}
+
 char *
-guest_disk_prepare(StorageSet *set, CfsClient *cfs, uint32_t vmid, const char *id, const char *value,
-                   GPtrArray *made, GError **error)
+guest_disk_prepare(StorageSet *set, CfsClient *cfs, uint32_t vmid, const char *id,
+                   const char *value, GPtrArray *made, GError **error)
 {
     g_autoptr(GuestDrive) drive = guest_drive_parse(id, value, error);
     g_autofree char *storage = NULL, *volid = NULL;
@@ -206,8 +242,10 @@ guest_disks_free(StorageSet *set, CfsClient *cfs, GPtrArray *volumes,
         const char *volid = volumes->pdata[i];
         g_autoptr(GError) error = NULL;
 
-        if (!storage_free(set, cfs, volid, &error) && !g_error_matches(error, Q_ERROR, Q_ERROR_NOT_FOUND)) {
-            g_autofree char *line = g_strdup_printf("WARN: could not remove disk '%s': %s", volid, error->message);
+        if (!storage_free(set, cfs, volid, &error)
+            && !g_error_matches(error, Q_ERROR, Q_ERROR_NOT_FOUND)) {
+            g_autofree char *line =
+                g_strdup_printf("WARN: could not remove disk '%s': %s", volid, error->message);
             say(line, data);
             left++;
         }

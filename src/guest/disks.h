@@ -19,8 +19,11 @@ GHashTable *guest_disks_describe(StorageSet *set, const GuestSection *section, G
  *
  * Returns: (transfer full): the value for the configuration, with the volume's real size
  */
-char *guest_disk_prepare(StorageSet *set, CfsClient *cfs, uint32_t vmid, const char *id, const char *value,
-                         GPtrArray *made, GError **error);
+char *guest_disk_prepare(StorageSet *set, CfsClient *cfs, uint32_t vmid, const char *id,
+                         const char *value, GPtrArray *made, GError **error);
+
+/** guest_disk_check: what guest_disk_prepare() would refuse, without making anything. */
+bool guest_disk_check(StorageSet *set, const char *id, const char *value, GError **error);
 
 /** guest_disks_free: deletes volumes; each failure is said, none stops the others.
  *  Returns: the number of those left */

@@ -37,7 +37,8 @@ guest_file_read(CfsClient *cfs, const char *node, uint32_t vmid, GError **error)
     file->text = cfs_read(cfs, file->path, &file->version, NULL, &missing);
     if (file->text == NULL) {
         if (g_error_matches(missing, Q_ERROR, Q_ERROR_NOT_FOUND)) {
-            q_set_error(error, Q_ERROR_NOT_FOUND, "Configuration file '%s' does not exist", file->path);
+            q_set_error(error, Q_ERROR_NOT_FOUND, "Configuration file '%s' does not exist",
+                        file->path);
             if (error != NULL) {
                 q_error_set_http_status(*error, 500); /* clients match on it */
             }
@@ -63,9 +64,10 @@ bool
 guest_file_check_digest(const GuestFile *file, const char *digest, GError **error)
 {
     return digest == NULL || strcmp(digest, file->digest) == 0
-           || q_set_error(error, Q_ERROR_CONFLICT,
-                          "detected modified configuration - file changed by other user? Try again. "
-                          "(checksum mismatch (file change by other user?))");
+           || q_set_error(
+               error, Q_ERROR_CONFLICT,
+               "detected modified configuration - file changed by other user? Try again. "
+               "(checksum mismatch (file change by other user?))");
 }
 
 bool
@@ -73,8 +75,7 @@ guest_file_check_lock(const GuestFile *file, bool skiplock, GError **error)
 {
     const char *lock = guest_get(guest_config_main(file->config), "lock");
 
-    return lock == NULL || skiplock
-           || q_set_error(error, Q_ERROR_BUSY, "VM is locked (%s)", lock);
+    return lock == NULL || skiplock || q_set_error(error, Q_ERROR_BUSY, "VM is locked (%s)", lock);
 }
 
 /* ------------------------------------------------------------------ who has what */
@@ -90,7 +91,8 @@ compare_ids(gconstpointer a, gconstpointer b)
 static bool
 parse_conf_name(const char *name, uint32_t *vmid)
 {
-    g_autofree char *stem = g_str_has_suffix(name, ".conf") ? g_strndup(name, strlen(name) - 5) : NULL;
+    g_autofree char *stem =
+        g_str_has_suffix(name, ".conf") ? g_strndup(name, strlen(name) - 5) : NULL;
     guint64 number;
 
     if (stem == NULL || !g_ascii_string_to_unsigned(stem, 10, 100, 999999999, &number, NULL)) {
@@ -170,8 +172,8 @@ guest_find_node(CfsClient *cfs, uint32_t vmid, GError **error)
 }
 
 QFileLock *
-guest_lock_file(uint32_t vmid, int wait_ms, void (*say)(const char *line, gpointer data), gpointer data,
-                GError **error)
+guest_lock_file(uint32_t vmid, int wait_ms, void (*say)(const char *line, gpointer data),
+                gpointer data, GError **error)
 {
     g_autofree char *path = g_strdup_printf(LOCK_DIR "/lock-%u.conf", vmid);
 
@@ -243,7 +245,8 @@ change_state(const char *text, gpointer data, GError **error)
     for (guint i = 0; i < sections->len; i++) {
         QSection *section = sections->pdata[i];
 
-        if (strcmp(q_section_type(section), "vm") == 0 && strcmp(q_section_id(section), change->id) == 0) {
+        if (strcmp(q_section_type(section), "vm") == 0
+            && strcmp(q_section_id(section), change->id) == 0) {
             q_section_set(section, "state", change->state);
             return q_section_config_text(resources);
         }

@@ -24,7 +24,8 @@ char *guest_file_path(const char *node, uint32_t vmid); /* (transfer full) */
  *  "Configuration file 'nodes/n1/qemu-server/100.conf' does not exist" */
 GuestFile *guest_file_read(CfsClient *cfs, const char *node, uint32_t vmid, GError **error);
 
-/** guest_file_write: the configuration as it is now, on condition that the file is as it was read. */
+/** guest_file_write: the configuration as it is now, on condition that the file is as it was read.
+ */
 bool guest_file_write(CfsClient *cfs, GuestFile *file, GError **error);
 
 /** guest_file_check_digest: Errors: "checksum mismatch (file change by other user?)" */
@@ -33,7 +34,8 @@ bool guest_file_check_digest(const GuestFile *file, const char *digest, GError *
 /** guest_file_check_lock: Errors: Q_ERROR_BUSY "VM is locked (backup)" */
 bool guest_file_check_lock(const GuestFile *file, bool skiplock, GError **error);
 
-/** guest_find_node: (transfer full): the node that has @vmid, of whatever guest type; NULL if none (no error), or with an error */
+/** guest_find_node: (transfer full): the node that has @vmid, of whatever guest type; NULL if none
+ * (no error), or with an error */
 char *guest_find_node(CfsClient *cfs, uint32_t vmid, GError **error);
 
 /** guest_list: (transfer full): vmids on @node, sorted (element-type uint32_t) */

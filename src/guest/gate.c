@@ -35,7 +35,8 @@ is_cgroup2(const char *path)
 static const char *
 find_mount(GError **error)
 {
-    static const char *const known[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified", Q_RUN_DIR "/cgroup" };
+    static const char *const known[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified",
+                                         Q_RUN_DIR "/cgroup" };
 
     for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
         if (is_cgroup2(known[i])) {
@@ -48,8 +49,8 @@ find_mount(GError **error)
     }
     if (mount("cgroup2", own, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) {
         q_set_error(error, Q_ERROR_UNSUPPORTED,
-                    "no cgroup2 file system on this machine, and none can be mounted at %s: %s", own,
-                    g_strerror(errno));
+                    "no cgroup2 file system on this machine, and none can be mounted at %s: %s",
+                    own, g_strerror(errno));
         return NULL;
     }
     return own;
@@ -80,10 +81,9 @@ is_unguarded(CfsGeneration generation)
 static char *
 generation_name(CfsGeneration generation)
 {
-    return is_unguarded(generation)
-               ? g_strdup(UNGUARDED_NAME)
-               : g_strdup_printf("g-%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT, generation.epoch,
-                                 generation.sequence);
+    return is_unguarded(generation) ? g_strdup(UNGUARDED_NAME)
+                                    : g_strdup_printf("g-%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT,
+                                                      generation.epoch, generation.sequence);
 }
 
 static bool
@@ -159,7 +159,8 @@ write_pid(const char *folder, const char *text, GError **error)
 /* The folder of one guest; that of the generation is never made here, so that a late comer finds
  * the gate closed (S41). */
 static bool
-make_guest_folder(const char *root, CfsGeneration generation, uint32_t vmid, char **path, GError **error)
+make_guest_folder(const char *root, CfsGeneration generation, uint32_t vmid, char **path,
+                  GError **error)
 {
     g_autofree char *folder = gate_path(root, generation, vmid);
 
@@ -168,9 +169,10 @@ make_guest_folder(const char *root, CfsGeneration generation, uint32_t vmid, cha
     }
     if (mkdir(folder, 0755) < 0 && errno != EEXIST) {
         g_autofree char *name = generation_name(generation);
-        return errno == ENOENT ? q_set_error(error, Q_ERROR_NOT_FOUND,
-                                             "the gate %s is closed: this node's term is over", name)
-                               : q_set_error_errno(error, errno, "cannot make the gate %s", folder);
+        return errno == ENOENT
+                   ? q_set_error(error, Q_ERROR_NOT_FOUND,
+                                 "the gate %s is closed: this node's term is over", name)
+                   : q_set_error_errno(error, errno, "cannot make the gate %s", folder);
     }
     *path = g_steal_pointer(&folder);
     return true;
@@ -244,7 +246,8 @@ compare_gates(gconstpointer a, gconstpointer b)
     const Gate *left = *(Gate *const *)a, *right = *(Gate *const *)b;
     int by_generation = cfs_generation_compare(left->generation, right->generation);
 
-    return by_generation != 0 ? by_generation : (left->vmid > right->vmid) - (left->vmid < right->vmid);
+    return by_generation != 0 ? by_generation
+                              : (left->vmid > right->vmid) - (left->vmid < right->vmid);
 }
 
 static bool
@@ -417,15 +420,18 @@ gate_adopt(uint32_t vmid, CfsGeneration generation, GError **error)
         if (strcmp(folders->pdata[i], target) == 0) {
             continue;
         }
-        /* A process may fork while we move it: until the old folder can be removed it is not done. */
-        for (int round = 0; round < 100 && rmdir(folders->pdata[i]) < 0 && errno != ENOENT; round++) {
+        /* A process may fork while we move it: until the old folder can be removed it is not done.
+         */
+        for (int round = 0; round < 100 && rmdir(folders->pdata[i]) < 0 && errno != ENOENT;
+             round++) {
             g_array_set_size(pids, 0);
             append_pids(folders->pdata[i], pids);
             for (guint p = 0; p < pids->len; p++) {
                 g_autofree char *text = g_strdup_printf("%d", g_array_index(pids, pid_t, p));
                 g_autoptr(GError) failure = NULL;
 
-                if (!write_pid(target, text, &failure) && kill(g_array_index(pids, pid_t, p), 0) == 0) {
+                if (!write_pid(target, text, &failure)
+                    && kill(g_array_index(pids, pid_t, p), 0) == 0) {
                     g_propagate_error(error, g_steal_pointer(&failure));
                     return false;
                 }
@@ -469,8 +475,8 @@ freeze_folders(GPtrArray *folders)
         for (;;) {
             g_autofree char *text = q_file_read(path, 4096, NULL, NULL);
 
-            if (text == NULL || strstr(text, "frozen 1") != NULL || strstr(text, "populated 0") != NULL
-                || q_clock_mono_ms() >= deadline_ms) {
+            if (text == NULL || strstr(text, "frozen 1") != NULL
+                || strstr(text, "populated 0") != NULL || q_clock_mono_ms() >= deadline_ms) {
                 break;
             }
             g_usleep(500);
@@ -497,7 +503,8 @@ end_folders(GPtrArray *folders, int64_t deadline_ms, GateSockets *sockets, GErro
         }
         if (left->len == 0) {
             return noted
-                   || q_set_error(error, Q_ERROR_IO, "the TCP sockets of the killed processes are not known");
+                   || q_set_error(error, Q_ERROR_IO,
+                                  "the TCP sockets of the killed processes are not known");
         }
         freeze_folders(left);
         for (guint i = 0; i < left->len; i++) {

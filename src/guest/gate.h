@@ -8,7 +8,8 @@
  * Whoever starts a guest enters first, then checks, then executes QEMU, which inherits the place.
  * Ending a generation removes its folder: what comes too late finds nothing to enter.
  *
- * Nothing here touches /etc/pve or cfsd or waits on a socket: all of it may run at the local end (S29).
+ * Nothing here touches /etc/pve or cfsd or waits on a socket: all of it may run at the local end
+ * (S29).
  */
 #define GATE_UNGUARDED ((CfsGeneration){ 0, 0 })
 
@@ -30,10 +31,12 @@ bool gate_open(CfsGeneration generation, GError **error);
  */
 bool gate_enter(CfsGeneration generation, uint32_t vmid, GError **error);
 
-/** gate_here: (transfer full): the cgroup folder that the calling process is in, for gate_leave(). */
+/** gate_here: (transfer full): the cgroup folder that the calling process is in, for gate_leave().
+ */
 char *gate_here(GError **error);
 
-/** gate_leave: moves the calling process out, once it can no longer start anything for the guest. */
+/** gate_leave: moves the calling process out, once it can no longer start anything for the guest.
+ */
 bool gate_leave(const char *folder, GError **error);
 
 /** gate_tidy: removes @vmid's folder if nobody is in it. */
@@ -49,10 +52,12 @@ typedef struct {
     bool populated; /* a process lives in it (a zombie does not) */
 } Gate;
 
-/** gate_list: Returns: (transfer full) (element-type Gate): every VMID folder of this node, sorted */
+/** gate_list: Returns: (transfer full) (element-type Gate): every VMID folder of this node, sorted
+ */
 GPtrArray *gate_list(GError **error);
 
-/** gate_generations: Returns: (transfer full) (element-type CfsGeneration): each g-GEN there, also empty ones */
+/** gate_generations: Returns: (transfer full) (element-type CfsGeneration): each g-GEN there, also
+ * empty ones */
 GPtrArray *gate_generations(GError **error);
 
 /** gate_empty: no process of @vmid in any gate of this node. false also if it cannot be read. */
@@ -77,6 +82,7 @@ bool gate_kill_guest(uint32_t vmid, int wait_ms, GError **error);
  * Ends a whole generation, the local end of S29: kills all of g-GEN, proves it dead (S30) and
  * removes it. true also if it was not there: nothing can have entered.
  *
- * Returns: false with Q_ERROR_TIMEOUT if that is not proven after @wait_ms: leave the watchdog armed
+ * Returns: false with Q_ERROR_TIMEOUT if that is not proven after @wait_ms: leave the watchdog
+ * armed
  */
 bool gate_close(CfsGeneration generation, int wait_ms, GError **error);

@@ -26,7 +26,8 @@ guest_host_kvm(void)
 
         /* Some hosts offer the device but cannot give a machine its interrupt controller. */
         if (machine >= 0) {
-            works = ioctl(machine, KVM_CREATE_IRQCHIP, 0) == 0 && ioctl(machine, KVM_CREATE_VCPU, 0) >= 0;
+            works = ioctl(machine, KVM_CREATE_IRQCHIP, 0) == 0
+                    && ioctl(machine, KVM_CREATE_VCPU, 0) >= 0;
             close(machine);
         }
     }
@@ -64,7 +65,8 @@ read_qemu_version(int *major, int *minor, GError **error)
     *major = version != NULL ? strtol(version + strlen("version "), &end, 10) : 0;
     *minor = *major > 0 && *end == '.' ? strtol(end + 1, NULL, 10) : 0;
     return *major > 0
-           || q_set_error(error, Q_ERROR_IO, "qemu-system-x86_64 does not tell its version: %s", out);
+           || q_set_error(error, Q_ERROR_IO, "qemu-system-x86_64 does not tell its version: %s",
+                          out);
 }
 
 bool
@@ -95,9 +97,11 @@ guest_host_bridge_mtu(const GuestSection *section, GError **error)
         }
         g_autofree char *marker = g_strdup_printf("/sys/class/net/%s/bridge", bridge);
         g_autofree char *path = g_strdup_printf("/sys/class/net/%s/mtu", bridge);
-        g_autofree char *text = access(marker, F_OK) == 0 ? q_file_read(path, 64, NULL, NULL) : NULL;
+        g_autofree char *text =
+            access(marker, F_OK) == 0 ? q_file_read(path, 64, NULL, NULL) : NULL;
         if (text == NULL) {
-            q_set_error(error, Q_ERROR_NOT_FOUND, "%s: bridge '%s' does not exist on this node", id, bridge);
+            q_set_error(error, Q_ERROR_NOT_FOUND, "%s: bridge '%s' does not exist on this node", id,
+                        bridge);
             return NULL;
         }
         g_hash_table_insert(mtus, g_strdup(bridge), GINT_TO_POINTER((int)strtol(text, NULL, 10)));

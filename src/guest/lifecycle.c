@@ -63,20 +63,22 @@ guest_finish(const GuestCall *call, GError **error)
     if (guest_process(call->vmid, &process)) {
         guest_process_signal(&process, SIGKILL);
         if (!guest_process_wait(&process, GUEST_PROOF_MS)) {
-            return q_set_error(error, Q_ERROR_TIMEOUT, "VM %u: process %d outlives SIGKILL", call->vmid,
-                               process.pid);
+            return q_set_error(error, Q_ERROR_TIMEOUT, "VM %u: process %d outlives SIGKILL",
+                               call->vmid, process.pid);
         }
     }
     guest_ports_remove(call->vmid);
     guest_remove_run_files(call->vmid);
     if (call->cfs == NULL) {
-        guest_say(call, "VM %u has ended; its run record is cleared when the cluster can be asked", call->vmid);
+        guest_say(call, "VM %u has ended; its run record is cleared when the cluster can be asked",
+                  call->vmid);
         return true;
     }
     g_autoptr(GError) kept = NULL;
     if (!clear_record(call, &kept)) {
         /* The guest is dead all the same; the record only keeps others from starting it. */
-        guest_say(call, "WARN: VM %u has ended, but its run record stays for now: %s", call->vmid, kept->message);
+        guest_say(call, "WARN: VM %u has ended, but its run record stays for now: %s", call->vmid,
+                  kept->message);
     }
     return true;
 }
@@ -139,7 +141,8 @@ end_process(const GuestCall *call, const GuestProcess *process, int timeout_s)
 bool
 guest_stop(const GuestCall *call, GError **error)
 {
-    g_autoptr(QFileLock) lock = guest_lock_file(call->vmid, GUEST_LOCK_MS, call->say, call->data, error);
+    g_autoptr(QFileLock) lock =
+        guest_lock_file(call->vmid, GUEST_LOCK_MS, call->say, call->data, error);
     GuestProcess process;
     bool running = guest_process(call->vmid, &process);
 
@@ -179,7 +182,8 @@ guest_qmp_status(uint32_t vmid, GError **error)
         return g_strdup("stopped");
     }
     g_autoptr(Qmp) qmp = qmp_connect(vmid, STATUS_MS, error);
-    g_autoptr(JsonNode) answer = qmp != NULL ? qmp_command(qmp, "query-status", NULL, STATUS_MS, error) : NULL;
+    g_autoptr(JsonNode) answer =
+        qmp != NULL ? qmp_command(qmp, "query-status", NULL, STATUS_MS, error) : NULL;
     if (answer == NULL) {
         return NULL;
     }
@@ -191,7 +195,8 @@ guest_qmp_status(uint32_t vmid, GError **error)
 static bool
 agent_is_enabled(const GuestFile *file)
 {
-    g_autoptr(QPropertyString) agent = guest_get_properties(guest_config_main(file->config), "agent", NULL);
+    g_autoptr(QPropertyString) agent =
+        guest_get_properties(guest_config_main(file->config), "agent", NULL);
 
     return agent != NULL && q_property_bool(agent, "enabled", false);
 }
@@ -218,7 +223,8 @@ ask_to_shut_down(const GuestCall *call, const GuestFile *file, GError **error)
 static int
 shutdown_timeout_s(const GuestCall *call, const GuestFile *file)
 {
-    g_autoptr(QPropertyString) startup = guest_get_properties(guest_config_main(file->config), "startup", NULL);
+    g_autoptr(QPropertyString) startup =
+        guest_get_properties(guest_config_main(file->config), "startup", NULL);
 
     if (call->timeout_s > 0) {
         return call->timeout_s;
@@ -289,15 +295,18 @@ guest_check_recorded(CfsClient *cfs, uint32_t vmid, GError **error)
     GuestProcess process;
 
     if (!guest_process(vmid, &process)) {
-        return q_set_error(error, Q_ERROR_INVALID, "VM %u not running", vmid);
+        return q_set_error(error, Q_ERROR_CONFLICT, "VM %u not running", vmid);
     }
     g_autofree char *start_id = guest_process_start_id(process.pid);
     if (!guest_record_read(cfs, vmid, &record, error)) {
         return false;
     }
-    return (record.kind == GUEST_RECORD_OURS && !record.migrating && g_strcmp0(record.start_id, start_id) == 0)
-           || q_set_error(error, Q_ERROR_CONFLICT,
-                          "VM %u: the QEMU that runs here is not the one on record: it may only be stopped", vmid);
+    return (record.kind == GUEST_RECORD_OURS && !record.migrating
+            && g_strcmp0(record.start_id, start_id) == 0)
+           || q_set_error(
+               error, Q_ERROR_CONFLICT,
+               "VM %u: the QEMU that runs here is not the one on record: it may only be stopped",
+               vmid);
 }
 
 static bool

@@ -16,7 +16,8 @@ struct GuestCall {
     CfsGeneration generation; /* HA: this node's agent lease; {0,0}: not under HA */
     bool skiplock;            /* act in spite of `lock:` (root@pam only) */
     int timeout_s;            /* 0: the default of the call */
-    void (*say)(const char *line, gpointer data); /* a line for the task log; NULL: standard output */
+    void (*say)(const char *line,
+                gpointer data); /* a line for the task log; NULL: standard output */
     gpointer data;
 };
 
@@ -51,11 +52,12 @@ bool guest_pause(const GuestCall *call, GError **error);
 bool guest_resume(const GuestCall *call, GError **error);
 
 /** guest_check_recorded: Errors: Q_ERROR_CONFLICT if the running QEMU is not the one on record,
- *  Q_ERROR_INVALID "VM N not running" */
+ *  or there is none: "VM N not running" */
 bool guest_check_recorded(CfsClient *cfs, uint32_t vmid, GError **error);
 
-/** guest_kill: at once, without QMP or configuration: gate, proof (S30), then the record. Works while cfsd is away, when only
- *  the record stays (cleared by guest_reconcile()); then true with a line said. @cfs may be NULL. */
+/** guest_kill: at once, without QMP or configuration: gate, proof (S30), then the record. Works
+ * while cfsd is away, when only the record stays (cleared by guest_reconcile()); then true with a
+ * line said. @cfs may be NULL. */
 bool guest_kill(const GuestCall *call, GError **error);
 
 typedef struct {
@@ -81,7 +83,7 @@ char *guest_qmp_status(uint32_t vmid, GError **error);
  *
  * S43, at daemon start, in a new epoch and each minute, by lrmd (in a helper process or thread:
  * it waits): QEMU without a run record of this node and boot is killed, never adopted; own records
- * of an earlier boot, or with an empty gate and no process, are cleared. Reads only committed state;
- * does nothing without quorum.
+ * of an earlier boot, or with an empty gate and no process, are cleared. Reads only committed
+ * state; does nothing without quorum.
  */
 bool guest_reconcile(CfsClient *cfs, int *killed, GError **error);

@@ -26,7 +26,8 @@ set_persistent(const char *ifname, bool vnet_hdr, bool many, bool keep, GError *
         return q_set_error_errno(error, errno, "cannot open /dev/net/tun");
     }
     g_strlcpy(request.ifr_name, ifname, sizeof(request.ifr_name));
-    request.ifr_flags = IFF_TAP | IFF_NO_PI | (vnet_hdr ? IFF_VNET_HDR : 0) | (many ? IFF_MULTI_QUEUE : 0);
+    request.ifr_flags =
+        IFF_TAP | IFF_NO_PI | (vnet_hdr ? IFF_VNET_HDR : 0) | (many ? IFF_MULTI_QUEUE : 0);
     bool done = ioctl(fd, TUNSETIFF, &request) == 0 && ioctl(fd, TUNSETPERSIST, keep ? 1 : 0) == 0;
     int reason = errno;
     close(fd);
@@ -64,8 +65,8 @@ raise_link(const GuestPort *port, GError **error)
     request.ifr_mtu = read_mtu(fd, port->bridge);
     bool done = link_request(fd, SIOCSIFMTU, &request, "cannot set its MTU", error)
                 && (link_request(fd, SIOCBRADDIF, &member, "cannot join the bridge", NULL)
-                    || q_set_error_errno(error, errno, "network port '%s' cannot join bridge '%s'", port->ifname,
-                                         port->bridge));
+                    || q_set_error_errno(error, errno, "network port '%s' cannot join bridge '%s'",
+                                         port->ifname, port->bridge));
     if (done) {
         request.ifr_flags = IFF_UP | IFF_PROMISC;
         done = link_request(fd, SIOCSIFFLAGS, &request, "cannot be raised", error);
@@ -78,21 +79,23 @@ raise_link(const GuestPort *port, GError **error)
 static bool
 set_vlan(const GuestPort *port, GError **error)
 {
-    g_autofree char *path = g_strdup_printf("/sys/class/net/%s/bridge/vlan_filtering", port->bridge);
+    g_autofree char *path =
+        g_strdup_printf("/sys/class/net/%s/bridge/vlan_filtering", port->bridge);
     g_autofree char *filtering = q_file_read(path, 16, NULL, NULL);
     g_autofree char *tag = g_strdup_printf("%d", port->tag);
     const char *const remove[] = { "bridge", "vlan", "del", "dev", port->ifname, "vid", "1", NULL };
-    const char *const add[]
-        = { "bridge", "vlan", "add", "dev", port->ifname, "vid", tag, "pvid", "untagged", NULL };
+    const char *const add[] = { "bridge", "vlan", "add",  "dev",      port->ifname,
+                                "vid",    tag,    "pvid", "untagged", NULL };
     QRunOptions options = { .timeout_ms = BRIDGE_TOOL_MS };
 
     if (port->tag == 0) {
         return true;
     }
     if (filtering == NULL || filtering[0] != '1') {
-        return q_set_error(error, Q_ERROR_UNSUPPORTED,
-                           "%s: tag %d needs a bridge that is VLAN aware: set vlan_filtering on '%s'", port->id,
-                           port->tag, port->bridge);
+        return q_set_error(
+            error, Q_ERROR_UNSUPPORTED,
+            "%s: tag %d needs a bridge that is VLAN aware: set vlan_filtering on '%s'", port->id,
+            port->tag, port->bridge);
     }
     g_autofree char *ignored = NULL;
     q_run(remove, &options, NULL, &ignored, NULL);
@@ -105,7 +108,8 @@ silence_ipv6(const char *ifname)
     g_autofree char *path = g_strdup_printf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", ifname);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-    /* The node itself must not answer on a guest's wire; without IPv6 there is nothing to silence. */
+    /* The node itself must not answer on a guest's wire; without IPv6 there is nothing to silence.
+     */
     if (fd >= 0) {
         (void)!write(fd, "1", 1);
         close(fd);

@@ -28,7 +28,8 @@ is_qemu_of(pid_t pid, const char *pid_path)
     g_autofree char *words = q_file_read(path, PROC_MAX, &length, NULL);
     bool after_option = false;
 
-    for (const char *word = words; word != NULL && word < words + length; word += strlen(word) + 1) {
+    for (const char *word = words; word != NULL && word < words + length;
+         word += strlen(word) + 1) {
         if (after_option && strcmp(word, pid_path) == 0) {
             return true;
         }
@@ -48,7 +49,8 @@ fill(pid_t pid, const char *pid_path, GuestProcess *process)
     if (process != NULL) {
         process->pid = pid;
         process->start_ticks = ticks;
-        process->uptime_s = (q_clock_boot_ms() - (int64_t)(ticks * 1000 / sysconf(_SC_CLK_TCK))) / 1000;
+        process->uptime_s =
+            (q_clock_boot_ms() - (int64_t)(ticks * 1000 / sysconf(_SC_CLK_TCK))) / 1000;
     }
     return true;
 }
@@ -63,8 +65,7 @@ guest_process(uint32_t vmid, GuestProcess *process)
     if (process != NULL) {
         *process = (GuestProcess){ 0 };
     }
-    if (text != NULL
-        && g_ascii_string_to_unsigned(g_strstrip(text), 10, 1, G_MAXINT, &pid, NULL)
+    if (text != NULL && g_ascii_string_to_unsigned(g_strstrip(text), 10, 1, G_MAXINT, &pid, NULL)
         && fill(pid, path, process)) {
         return true;
     }
@@ -91,7 +92,8 @@ guest_process_start_id(pid_t pid)
     gsize length = 0;
     g_autofree char *words = q_file_read(path, PROC_MAX, &length, NULL);
 
-    for (const char *word = words; word != NULL && word < words + length; word += strlen(word) + 1) {
+    for (const char *word = words; word != NULL && word < words + length;
+         word += strlen(word) + 1) {
         if (g_str_has_prefix(word, GUEST_START_ENV "=")) {
             return g_strdup(word + strlen(GUEST_START_ENV "="));
         }
@@ -142,8 +144,8 @@ guest_process_signal(const GuestProcess *process, int number)
 void
 guest_remove_run_files(uint32_t vmid)
 {
-    static const char *const kinds[]
-        = { "pid", "qmp", "qmp-own", "qmp-events", "qga", "vnc", "serial0", "serial1", "serial2", "serial3" };
+    static const char *const kinds[] = { "pid", "qmp",     "qmp-own", "qmp-events", "qga",
+                                         "vnc", "serial0", "serial1", "serial2",    "serial3" };
 
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
         g_autofree char *path = g_strdup_printf(Q_GUEST_RUN_DIR "/%u.%s", vmid, kinds[i]);

@@ -192,8 +192,8 @@ Qmp *
 qmp_connect(uint32_t vmid, int timeout_ms, GError **error)
 {
     g_autoptr(Qmp) qmp = open_socket(vmid, "qmp-own", error);
-    g_autoptr(JsonObject) greeting
-        = qmp != NULL ? read_message(qmp, q_clock_mono_ms() + timeout_ms, error) : NULL;
+    g_autoptr(JsonObject) greeting =
+        qmp != NULL ? read_message(qmp, q_clock_mono_ms() + timeout_ms, error) : NULL;
 
     if (greeting == NULL || !qmp_do(qmp, "qmp_capabilities", NULL, timeout_ms, error)) {
         return NULL;
@@ -228,7 +228,8 @@ agent_sync(Qmp *agent, int64_t deadline_ms, GError **error)
 }
 
 JsonNode *
-qmp_agent(uint32_t vmid, const char *command, JsonObject *arguments, bool answer, int timeout_ms, GError **error)
+qmp_agent(uint32_t vmid, const char *command, JsonObject *arguments, bool answer, int timeout_ms,
+          GError **error)
 {
     g_autoptr(JsonObject) owned = arguments;
     int64_t deadline_ms = q_clock_mono_ms() + timeout_ms;
@@ -242,7 +243,8 @@ qmp_agent(uint32_t vmid, const char *command, JsonObject *arguments, bool answer
         return NULL;
     }
     if (!answer) {
-        return send_command(agent, command, g_steal_pointer(&owned), error) ? q_json_node_null() : NULL;
+        return send_command(agent, command, g_steal_pointer(&owned), error) ? q_json_node_null()
+                                                                            : NULL;
     }
     return qmp_command(agent, command, g_steal_pointer(&owned), timeout_ms, error);
 }

@@ -45,7 +45,8 @@ find_local(GError **error)
         char *end;
         guint64 vmid = g_ascii_strtoull(entry->d_name, &end, 10);
 
-        if (end != entry->d_name && strcmp(end, ".pid") == 0 && vmid <= G_MAXUINT32 && guest_running(vmid)) {
+        if (end != entry->d_name && strcmp(end, ".pid") == 0 && vmid <= G_MAXUINT32
+            && guest_running(vmid)) {
             add_vmid(vmids, vmid);
         }
     }
@@ -79,7 +80,8 @@ end_unrecorded(CfsClient *cfs, uint32_t vmid, GError **error)
     if (!guest_record_read(cfs, vmid, &record, error)) {
         return false;
     }
-    if (record.migrating || (record.kind == GUEST_RECORD_OURS && g_strcmp0(record.start_id, start_id) == 0)) {
+    if (record.migrating
+        || (record.kind == GUEST_RECORD_OURS && g_strcmp0(record.start_id, start_id) == 0)) {
         return false;
     }
     q_warn("VM %u runs here without its run record (%s): ending it", vmid,
@@ -122,7 +124,8 @@ is_recorded(CfsClient *cfs, GPtrArray *runs, uint32_t vmid)
     }
     g_autofree char *start_id = guest_process_start_id(process.pid);
     return run->mig_id != NULL
-           || (strcmp(run->node, cfs_client_node(cfs)) == 0 && strcmp(run->boot, cfs_client_boot(cfs)) == 0
+           || (strcmp(run->node, cfs_client_node(cfs)) == 0
+               && strcmp(run->boot, cfs_client_boot(cfs)) == 0
                && g_strcmp0(run->start_id, start_id) == 0);
 }
 
@@ -161,7 +164,8 @@ guest_reconcile(CfsClient *cfs, int *killed, GError **error)
         g_autoptr(GError) failed = NULL;
 
         if (strcmp(run->node, cfs_client_node(cfs)) == 0 && run->mig_id == NULL
-            && !g_hash_table_contains(local, GUINT_TO_POINTER(run->vmid)) && !clear_leftover(cfs, run, &failed)) {
+            && !g_hash_table_contains(local, GUINT_TO_POINTER(run->vmid))
+            && !clear_leftover(cfs, run, &failed)) {
             q_warn("VM %u: %s", run->vmid, failed->message);
         }
     }

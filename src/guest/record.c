@@ -23,8 +23,11 @@ guest_record_read(CfsClient *cfs, uint32_t vmid, GuestRecord *record, GError **e
         if (run->vmid != vmid) {
             continue;
         }
-        bool ours = strcmp(run->node, cfs_client_node(cfs)) == 0 && strcmp(run->boot, cfs_client_boot(cfs)) == 0;
-        record->kind = ours ? GUEST_RECORD_OURS : run->dead ? GUEST_RECORD_DEAD : GUEST_RECORD_OTHERS;
+        bool ours = strcmp(run->node, cfs_client_node(cfs)) == 0
+                    && strcmp(run->boot, cfs_client_boot(cfs)) == 0;
+        record->kind = ours        ? GUEST_RECORD_OURS
+                       : run->dead ? GUEST_RECORD_DEAD
+                                   : GUEST_RECORD_OTHERS;
         record->node = g_strdup(run->node);
         record->start_id = g_strdup(run->start_id);
         record->guard = run->guard;
@@ -45,8 +48,8 @@ guest_record_remove(CfsClient *cfs, uint32_t vmid, const char *start_id, GError 
         return true;
     }
     g_auto(GuestRecord) now = { 0 };
-    if (g_error_matches(failed, Q_ERROR, Q_ERROR_CONFLICT) && guest_record_read(cfs, vmid, &now, NULL)
-        && g_strcmp0(now.start_id, start_id) != 0) {
+    if (g_error_matches(failed, Q_ERROR, Q_ERROR_CONFLICT)
+        && guest_record_read(cfs, vmid, &now, NULL) && g_strcmp0(now.start_id, start_id) != 0) {
         return true; /* somebody has cleared it before us, perhaps this very update sent twice */
     }
     g_propagate_prefixed_error(error, g_steal_pointer(&failed), "run record of VM %u: ", vmid);

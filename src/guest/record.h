@@ -22,6 +22,6 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GuestRecord, guest_record_clear)
 
 bool guest_record_read(CfsClient *cfs, uint32_t vmid, GuestRecord *record, GError **error);
 
-/** guest_record_remove: the node's own clearing, after proof of death; on condition that it is still
- *  that start. A record that is gone is fine. */
+/** guest_record_remove: the node's own clearing, after proof of death; on condition that it is
+ * still that start. A record that is gone is fine. */
 bool guest_record_remove(CfsClient *cfs, uint32_t vmid, const char *start_id, GError **error);

@@ -100,9 +100,11 @@ dump_tcp(SocketFunc found, gpointer data, GError **error)
             struct nlmsghdr header;
             struct inet_diag_req_v2 request;
         } ask = {
-            .header = { .nlmsg_len = sizeof(ask), .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+            .header = { .nlmsg_len = sizeof(ask),
+                        .nlmsg_type = SOCK_DIAG_BY_FAMILY,
                         .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
-            .request = { .sdiag_family = families[i], .sdiag_protocol = IPPROTO_TCP,
+            .request = { .sdiag_family = families[i],
+                         .sdiag_protocol = IPPROTO_TCP,
                          .idiag_states = ~(1u << 6 /* TIME_WAIT */ | 1u << 10 /* LISTEN */) },
         };
         int fd = diag_open(error);
@@ -182,8 +184,12 @@ destroy_one(const Noted *noted)
         struct nlmsghdr header;
         struct inet_diag_req_v2 request;
     } ask = {
-        .header = { .nlmsg_len = sizeof(ask), .nlmsg_type = SOCK_DESTROY, .nlmsg_flags = NLM_F_REQUEST },
-        .request = { .sdiag_family = noted->family, .sdiag_protocol = IPPROTO_TCP, .id = noted->id },
+        .header = { .nlmsg_len = sizeof(ask),
+                    .nlmsg_type = SOCK_DESTROY,
+                    .nlmsg_flags = NLM_F_REQUEST },
+        .request = { .sdiag_family = noted->family,
+                     .sdiag_protocol = IPPROTO_TCP,
+                     .id = noted->id },
     };
     int fd = diag_open(NULL);
 
@@ -226,5 +232,6 @@ gate_sockets_end(GateSockets *sockets, GError **error)
         return false;
     }
     return walk.left == 0
-           || q_set_error(error, Q_ERROR_BUSY, "%u TCP sockets of ended processes are left", walk.left);
+           || q_set_error(error, Q_ERROR_BUSY, "%u TCP sockets of ended processes are left",
+                          walk.left);
 }

@@ -74,7 +74,8 @@ enter_gate(Start *start, GError **error)
         g_propagate_error(error, g_steal_pointer(&no_gate));
         return false;
     }
-    guest_say(call, "WARN: no cgroup2 here (%s): the guest runs without a gate, and cannot be under HA",
+    guest_say(call,
+              "WARN: no cgroup2 here (%s): the guest runs without a gate, and cannot be under HA",
               no_gate->message);
     return true;
 }
@@ -95,7 +96,8 @@ check_not_running(const GuestCall *call, GError **error)
     guest_say(call, "the guest has powered off, ending what is left of it");
     guest_process_signal(&process, SIGKILL);
     return guest_process_wait(&process, GUEST_PROOF_MS)
-           || q_set_error(error, Q_ERROR_TIMEOUT, "process %d of VM %u does not end", process.pid, call->vmid);
+           || q_set_error(error, Q_ERROR_TIMEOUT, "process %d of VM %u does not end", process.pid,
+                          call->vmid);
 }
 
 static bool
@@ -113,7 +115,8 @@ check_config(const Start *start, GError **error)
     return guest_file_check_lock(start->file, start->call->skiplock, error);
 }
 
-/* A record of this node and boot whose QEMU is gone (it crashed, or powered off) is ours to clear. */
+/* A record of this node and boot whose QEMU is gone (it crashed, or powered off) is ours to clear.
+ */
 static bool
 settle_record(const Start *start, GuestRecord *record, GError **error)
 {
@@ -126,10 +129,11 @@ settle_record(const Start *start, GuestRecord *record, GError **error)
         return q_set_error(error, Q_ERROR_BUSY, "VM %u is being migrated", call->vmid);
     }
     if (record->kind == GUEST_RECORD_OTHERS) {
-        return q_set_error(error, Q_ERROR_CONFLICT,
-                           "VM %u may still run on node '%s': wait until it has ended there, fence that node, or, "
-                           "if you know that it is off: qm recover %u --node-is-off %s",
-                           call->vmid, record->node, call->vmid, record->node);
+        return q_set_error(
+            error, Q_ERROR_CONFLICT,
+            "VM %u may still run on node '%s': wait until it has ended there, fence that node, or, "
+            "if you know that it is off: qm recover %u --node-is-off %s",
+            call->vmid, record->node, call->vmid, record->node);
     }
     if (record->kind != GUEST_RECORD_OURS) {
         return true;
@@ -137,7 +141,8 @@ settle_record(const Start *start, GuestRecord *record, GError **error)
     g_autoptr(GArray) pids = gate_pids(call->vmid);
     for (guint i = 0; i < pids->len; i++) {
         if (g_array_index(pids, pid_t, i) != getpid()) {
-            return q_set_error(error, Q_ERROR_BUSY, "VM %u: process %d of an earlier start still lives", call->vmid,
+            return q_set_error(error, Q_ERROR_BUSY,
+                               "VM %u: process %d of an earlier start still lives", call->vmid,
                                g_array_index(pids, pid_t, i));
         }
     }
@@ -217,13 +222,15 @@ commit_record(Start *start, const GuestRecord *record, GError **error)
     if (strcmp(text, start->file->text) != 0) {
         cfs_txn_write(txn, start->file->path, text);
     }
-    cfs_txn_run(txn, call->vmid, node, cfs_client_boot(call->cfs), start->start_id, call->generation);
+    cfs_txn_run(txn, call->vmid, node, cfs_client_boot(call->cfs), start->start_id,
+                call->generation);
     if (cfs_txn_commit(call->cfs, g_steal_pointer(&txn), NULL, &failed)
         || (g_error_matches(failed, Q_ERROR, Q_ERROR_UNKNOWN) && was_committed_after_all(start))) {
         start->committed = true;
         return true;
     }
-    g_propagate_prefixed_error(error, g_steal_pointer(&failed), "VM %u was not started: ", call->vmid);
+    g_propagate_prefixed_error(error, g_steal_pointer(&failed),
+                               "VM %u was not started: ", call->vmid);
     return false;
 }
 
@@ -263,8 +270,8 @@ run_qemu(const Start *start, GError **error)
         return true;
     }
     return status < 0 ? q_prefix_error(error, "start failed: ")
-                      : q_set_error(error, Q_ERROR_IO, "start failed: QEMU exited with code %d%s%s", status,
-                                    *err != '\0' ? ": " : "", err);
+                      : q_set_error(error, Q_ERROR_IO, "start failed: QEMU exited with code %d%s%s",
+                                    status, *err != '\0' ? ": " : "", err);
 }
 
 static bool
@@ -319,7 +326,8 @@ undo(Start *start)
         guest_process_wait(&process, GUEST_PROOF_MS);
     }
     if (start->outside != NULL && !gate_leave(start->outside, &error)) {
-        guest_say(call, "WARN: %s", error->message); /* still inside: the record stays for reconciliation */
+        guest_say(call, "WARN: %s",
+                  error->message); /* still inside: the record stays for reconciliation */
         return;
     }
     if (!guest_finish(call, &error)) {
@@ -330,8 +338,9 @@ undo(Start *start)
 static bool
 run(Start *start, GError **error)
 {
-    if (!q_file_make_dir(Q_GUEST_RUN_DIR, 0755, error) || !guest_ports_make(start->command->ports, error)
-        || !run_qemu(start, error) || !let_run(start, error)) {
+    if (!q_file_make_dir(Q_GUEST_RUN_DIR, 0755, error)
+        || !guest_ports_make(start->command->ports, error) || !run_qemu(start, error)
+        || !let_run(start, error)) {
         undo(start);
         return false;
     }
@@ -342,7 +351,8 @@ static void
 free_given_up(const Start *start)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(StorageSet) set = start->freed->len > 0 ? storage_set_read(start->call->cfs, &error) : NULL;
+    g_autoptr(StorageSet) set =
+        start->freed->len > 0 ? storage_set_read(start->call->cfs, &error) : NULL;
 
     if (set != NULL) {
         guest_disks_free(set, start->call->cfs, start->freed, start->call->say, start->call->data);
@@ -366,7 +376,8 @@ start_inside(Start *start, GError **error)
     start->config = start->file->config;
     guest_pending_apply(start->config, &change);
     start->start_id = g_uuid_string_random();
-    if (!build_command(start, error) || !commit_record(start, &record, error) || !run(start, error)) {
+    if (!build_command(start, error) || !commit_record(start, &record, error)
+        || !run(start, error)) {
         return false;
     }
     free_given_up(start);
@@ -377,7 +388,8 @@ bool
 guest_start(const GuestCall *call, GError **error)
 {
     g_auto(Start) start = { .call = call };
-    g_autoptr(QFileLock) lock = guest_lock_file(call->vmid, GUEST_LOCK_MS, call->say, call->data, error);
+    g_autoptr(QFileLock) lock =
+        guest_lock_file(call->vmid, GUEST_LOCK_MS, call->say, call->data, error);
 
     if (lock == NULL || !enter_gate(&start, error)) {
         return false;

@@ -129,8 +129,8 @@ readable(int fd, GIOCondition condition, gpointer data)
     }
     g_string_append_len(guest->input, buffer, got);
     for (char *end; (end = memchr(guest->input->str, '\n', guest->input->len)) != NULL;) {
-        g_autoptr(JsonObject) message
-            = q_json_parse_object(guest->input->str, end - guest->input->str, NULL);
+        g_autoptr(JsonObject) message =
+            q_json_parse_object(guest->input->str, end - guest->input->str, NULL);
 
         g_string_erase(guest->input, 0, end - guest->input->str + 1);
         if (message != NULL) {

@@ -11,7 +11,7 @@
 typedef struct GuestWatch GuestWatch;
 
 typedef enum {
-    GUEST_WATCH_FOUND,    /* a QEMU lives here (also told for those that are there at the beginning) */
+    GUEST_WATCH_FOUND, /* a QEMU lives here (also told for those that are there at the beginning) */
     GUEST_WATCH_SHUTDOWN, /* the guest powered itself off, QEMU is told to quit */
     GUEST_WATCH_PANICKED, /* the guest's kernel said so (pvpanic) */
     GUEST_WATCH_IO_ERROR, /* paused by an error of its storage */

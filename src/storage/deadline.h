@@ -12,4 +12,5 @@
  *
  * Returns: true if @work was done within @wait_ms; @data is the caller's again
  */
-bool storage_within(int wait_ms, void (*work)(gpointer data), gpointer data, GDestroyNotify release);
+bool storage_within(int wait_ms, void (*work)(gpointer data), gpointer data,
+                    GDestroyNotify release);

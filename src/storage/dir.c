@@ -17,7 +17,7 @@
 #define FOLDER_MODE 0740
 #define FILE_MODE 0640
 #define DISK_NUMBERS 1024
-#define LOOK_MS 2000       /* a path that does not answer within this is not usable */
+#define LOOK_MS 2000        /* a path that does not answer within this is not usable */
 #define KEEP_FREE_PERCENT 5 /* no new image on a file system with less room than this */
 #define QEMU_IMG_MS 600000
 
@@ -31,8 +31,8 @@ is_mounted(const char *path)
 
     for (int i = 0; lines[i] != NULL; i++) {
         g_auto(GStrv) fields = g_strsplit(lines[i], " ", 3);
-        g_autofree char *mounted
-            = fields[0] != NULL && fields[1] != NULL ? g_strcompress(fields[1]) : NULL;
+        g_autofree char *mounted =
+            fields[0] != NULL && fields[1] != NULL ? g_strcompress(fields[1]) : NULL;
 
         if (g_strcmp0(mounted, path) == 0) {
             return true;
@@ -52,10 +52,11 @@ check_mounted(const QSection *section, const char *path, GError **error)
         return true;
     }
     return is_mounted(point)
-           || q_set_error(error, Q_ERROR_IO,
-                          "unable to activate storage - directory is expected to be a mount point but is not "
-                          "mounted: '%s'",
-                          point);
+           || q_set_error(
+               error, Q_ERROR_IO,
+               "unable to activate storage - directory is expected to be a mount point but is not "
+               "mounted: '%s'",
+               point);
 }
 
 typedef struct {
@@ -139,7 +140,8 @@ dir_activate(const QSection *section, GError **error)
     }
     look_free(found);
     g_auto(GStrv) contents = storage_section_content(section);
-    for (int i = 0; q_section_get_bool(section, "create-subdirs", old) && contents[i] != NULL; i++) {
+    for (int i = 0; q_section_get_bool(section, "create-subdirs", old) && contents[i] != NULL;
+         i++) {
         g_autofree char *folder = storage_section_folder(section, contents[i]);
 
         if (folder != NULL && access(folder, F_OK) < 0 && !q_file_make_dir(folder, 0755, error)) {
@@ -183,11 +185,13 @@ dir_room(const QSection *section, const char *format, uint64_t size_bytes, GErro
     g_autofree char *free_text = g_format_size_full(status.avail_bytes, G_FORMAT_SIZE_IEC_UNITS);
     /* Images grow as they are written; but one larger than the file system can never be filled. */
     if (size_bytes > (whole ? status.avail_bytes : status.total_bytes)) {
-        return q_set_error(error, Q_ERROR_FULL, "no room for an image of %s: %s are free", wanted, free_text);
+        return q_set_error(error, Q_ERROR_FULL, "no room for an image of %s: %s are free", wanted,
+                           free_text);
     }
     return status.avail_bytes >= status.total_bytes / 100 * KEEP_FREE_PERCENT
            || q_set_error(error, Q_ERROR_FULL,
-                          "nearly full: only %s are free; remove something before you add an image", free_text);
+                          "nearly full: only %s are free; remove something before you add an image",
+                          free_text);
 }
 
 /* ------------------------------------------------------------------ looking at volumes */
@@ -202,7 +206,8 @@ read_qcow2(const char *path, uint64_t *size_bytes, char **backing)
     if (fd < 0) {
         return false;
     }
-    bool known = pread(fd, header, sizeof(header), 0) == sizeof(header) && memcmp(header, "QFI\xfb", 4) == 0;
+    bool known =
+        pread(fd, header, sizeof(header), 0) == sizeof(header) && memcmp(header, "QFI\xfb", 4) == 0;
     uint64_t value, offset;
     uint32_t length;
     if (known) {
@@ -231,7 +236,8 @@ parent_of(const char *backing)
 }
 
 static StorageVolume *
-stat_file(const char *id, const char *name, const FileVolume *parsed, const char *path, GError **error)
+stat_file(const char *id, const char *name, const FileVolume *parsed, const char *path,
+          GError **error)
 {
     struct stat info;
     g_autofree char *backing = NULL;
@@ -271,7 +277,8 @@ volume_path(const QSection *section, const FileVolume *parsed)
 }
 
 static char *
-dir_path(const QSection *section, const char *name, char **format, uint32_t *vmid, char **content, GError **error)
+dir_path(const QSection *section, const char *name, char **format, uint32_t *vmid, char **content,
+         GError **error)
 {
     g_auto(FileVolume) parsed = { 0 };
 
@@ -303,7 +310,8 @@ dir_stat(const QSection *section, const char *name, GError **error)
 }
 
 static void
-list_folder(const QSection *section, const char *content, uint32_t vmid, const char *folder, GPtrArray *volumes)
+list_folder(const QSection *section, const char *content, uint32_t vmid, const char *folder,
+            GPtrArray *volumes)
 {
     DIR *dir = opendir(folder);
 
@@ -344,7 +352,8 @@ list_images(const QSection *section, uint32_t vmid, const char *folder, GPtrArra
 }
 
 static bool
-dir_list(const QSection *section, const char *content, uint32_t vmid, GPtrArray *volumes, GError **error)
+dir_list(const QSection *section, const char *content, uint32_t vmid, GPtrArray *volumes,
+         GError **error)
 {
     if (!dir_activate(section, error)) {
         return false;
@@ -405,7 +414,8 @@ free_name(const char *folder, uint32_t vmid, const char *format, GError **error)
             return g_strdup_printf("vm-%u-disk-%d.%s", vmid, number, format);
         }
     }
-    q_set_error(error, Q_ERROR_FULL, "unable to allocate an image name for VM %u: all %d are in use", vmid,
+    q_set_error(error, Q_ERROR_FULL,
+                "unable to allocate an image name for VM %u: all %d are in use", vmid,
                 DISK_NUMBERS);
     return NULL;
 }
@@ -419,11 +429,13 @@ check_wanted(const char *wanted, const char *format, GError **error)
         return q_set_error(error, Q_ERROR_INVALID, "illegal name '%s'", wanted);
     }
     return g_str_has_suffix(wanted, extension)
-           || q_set_error(error, Q_ERROR_INVALID, "illegal name '%s': it must end with '%s'", wanted, extension);
+           || q_set_error(error, Q_ERROR_INVALID, "illegal name '%s': it must end with '%s'",
+                          wanted, extension);
 }
 
 static char *
-dir_reserve(const QSection *section, uint32_t vmid, const char *wanted, const char *format, GError **error)
+dir_reserve(const QSection *section, uint32_t vmid, const char *wanted, const char *format,
+            GError **error)
 {
     g_autofree char *images = storage_section_folder(section, "images");
     g_autofree char *folder = g_strdup_printf("%s/%u", images, vmid);
@@ -435,7 +447,8 @@ dir_reserve(const QSection *section, uint32_t vmid, const char *wanted, const ch
     if ((wanted != NULL && !check_wanted(wanted, format, error)) || !make_folder(folder, error)) {
         return NULL;
     }
-    g_autofree char *file = wanted != NULL ? g_strdup(wanted) : free_name(folder, vmid, format, error);
+    g_autofree char *file =
+        wanted != NULL ? g_strdup(wanted) : free_name(folder, vmid, format, error);
     g_autofree char *name = file != NULL ? file_volume_of_file("images", vmid, file) : NULL;
     if (name == NULL) {
         if (file != NULL) {
@@ -473,12 +486,14 @@ make_raw(const char *path, const char *preallocation, uint64_t size_bytes, GErro
         failed = errno;
     }
     close(fd);
-    return failed == 0 || q_set_error_errno(error, failed, "cannot make '%s' %" G_GUINT64_FORMAT " bytes long", path,
-                                            size_bytes);
+    return failed == 0
+           || q_set_error_errno(error, failed, "cannot make '%s' %" G_GUINT64_FORMAT " bytes long",
+                                path, size_bytes);
 }
 
 static bool
-dir_make(const QSection *section, const char *name, const char *format, uint64_t size_bytes, GError **error)
+dir_make(const QSection *section, const char *name, const char *format, uint64_t size_bytes,
+         GError **error)
 {
     const char *preallocation = q_section_get(section, "preallocation", "metadata");
     g_autofree char *path = dir_path(section, name, NULL, NULL, NULL, error);
@@ -503,7 +518,8 @@ dir_make(const QSection *section, const char *name, const char *format, uint64_t
 static bool
 is_in_use_as_base(const QSection *section, const char *name, GError **error)
 {
-    g_autoptr(GPtrArray) volumes = g_ptr_array_new_with_free_func((GDestroyNotify)storage_volume_free);
+    g_autoptr(GPtrArray) volumes =
+        g_ptr_array_new_with_free_func((GDestroyNotify)storage_volume_free);
 
     if (!dir_list(section, "images", 0, volumes, error)) {
         return true;
@@ -535,10 +551,12 @@ dir_free(const QSection *section, const char *name, GError **error)
         return false;
     }
     if (strcmp(parsed.content, "backup") == 0 && access(guard, F_OK) == 0) {
-        return q_set_error(error, Q_ERROR_DENIED, "can't remove '%s:%s': it is protected", id, name);
+        return q_set_error(error, Q_ERROR_DENIED, "can't remove '%s:%s': it is protected", id,
+                           name);
     }
     if (unlink(path) < 0) {
-        return errno == ENOENT ? q_set_error(error, Q_ERROR_NOT_FOUND, "volume '%s:%s' does not exist", id, name)
+        return errno == ENOENT ? q_set_error(error, Q_ERROR_NOT_FOUND,
+                                             "volume '%s:%s' does not exist", id, name)
                                : q_set_error_errno(error, errno, "cannot remove '%s:%s'", id, name);
     }
     if (strcmp(parsed.content, "images") == 0) {

@@ -49,7 +49,8 @@ lock_lease(CfsClient *cfs, const char *id, int wait_ms, GError **error)
             return lock;
         }
         if (!g_error_matches(busy, Q_ERROR, Q_ERROR_BUSY)) {
-            g_propagate_prefixed_error(error, g_steal_pointer(&busy), "cfs-lock '%s' error: ", name);
+            g_propagate_prefixed_error(error, g_steal_pointer(&busy),
+                                       "cfs-lock '%s' error: ", name);
             return NULL;
         }
         if (q_clock_mono_ms() >= deadline_ms) {
@@ -63,8 +64,9 @@ lock_lease(CfsClient *cfs, const char *id, int wait_ms, GError **error)
 StorageLock *
 storage_lock(CfsClient *cfs, const QSection *section, int wait_ms, GError **error)
 {
-    return storage_section_is_shared(section) ? lock_lease(cfs, q_section_id(section), wait_ms, error)
-                                              : lock_file(q_section_id(section), wait_ms, error);
+    return storage_section_is_shared(section)
+               ? lock_lease(cfs, q_section_id(section), wait_ms, error)
+               : lock_file(q_section_id(section), wait_ms, error);
 }
 
 void

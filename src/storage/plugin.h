@@ -17,8 +17,8 @@ typedef struct {
                  GError **error);
 
     /** path: of volume @name, which need not exist. */
-    char *(*path)(const QSection *section, const char *name, char **format, uint32_t *vmid, char **content,
-                  GError **error);
+    char *(*path)(const QSection *section, const char *name, char **format, uint32_t *vmid,
+                  char **content, GError **error);
     StorageVolume *(*stat)(const QSection *section, const char *name, GError **error);
 
     /** reserve: under the storage's lock: chooses a free name (@wanted NULL) or takes @wanted, and

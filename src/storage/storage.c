@@ -77,11 +77,11 @@ storage_get(StorageSet *set, const char *id, GError **error)
         return storage;
     }
     if (storage_section_is_disabled(section)) {
-        q_set_error(error, Q_ERROR_INVALID, "storage '%s' is disabled", id);
+        q_set_error(error, Q_ERROR_IO, "storage '%s' is disabled", id);
         return NULL;
     }
     if (!storage_section_is_on(section, set->node)) {
-        q_set_error(error, Q_ERROR_INVALID, "storage '%s' is not available on node '%s'", id, set->node);
+        q_set_error(error, Q_ERROR_IO, "storage '%s' is not available on node '%s'", id, set->node);
         return NULL;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(plugins); i++) {
@@ -104,7 +104,8 @@ storage_available_on(StorageSet *set, const char *id, const char *node, GError *
 {
     const QSection *section = storage_config_find(set->config, id, error);
 
-    return section != NULL && !storage_section_is_disabled(section) && storage_section_is_on(section, node);
+    return section != NULL && !storage_section_is_disabled(section)
+           && storage_section_is_on(section, node);
 }
 
 const char *
@@ -174,7 +175,8 @@ compare_volumes(gconstpointer a, gconstpointer b)
 GPtrArray *
 storage_list(Storage *storage, const char *content, uint32_t vmid, GError **error)
 {
-    g_autoptr(GPtrArray) volumes = g_ptr_array_new_with_free_func((GDestroyNotify)storage_volume_free);
+    g_autoptr(GPtrArray) volumes =
+        g_ptr_array_new_with_free_func((GDestroyNotify)storage_volume_free);
 
     if (!storage->plugin->list(storage->section, content, vmid, volumes, error)) {
         q_prefix_error(error, "storage '%s': ", storage->id);
@@ -204,17 +206,20 @@ storage_volume_stat(StorageSet *set, const char *volid, GError **error)
     g_autoptr(VolumeId) id = NULL;
     Storage *storage = open_volume(set, volid, &id, error);
 
-    return storage != NULL ? storage->plugin->stat(storage->section, volume_id_name(id), error) : NULL;
+    return storage != NULL ? storage->plugin->stat(storage->section, volume_id_name(id), error)
+                           : NULL;
 }
 
 char *
-storage_path(StorageSet *set, const char *volid, char **format, uint32_t *vmid, char **content, GError **error)
+storage_path(StorageSet *set, const char *volid, char **format, uint32_t *vmid, char **content,
+             GError **error)
 {
     g_autoptr(VolumeId) id = NULL;
 
     if (volid[0] == '/') {
         if (format != NULL) {
-            *format = g_strdup("raw"); /* never probed: a guest could write another format's header */
+            *format =
+                g_strdup("raw"); /* never probed: a guest could write another format's header */
         }
         if (vmid != NULL) {
             *vmid = 0;
@@ -225,9 +230,9 @@ storage_path(StorageSet *set, const char *volid, char **format, uint32_t *vmid, 
         return g_strdup(volid);
     }
     Storage *storage = open_volume(set, volid, &id, error);
-    return storage != NULL
-               ? storage->plugin->path(storage->section, volume_id_name(id), format, vmid, content, error)
-               : NULL;
+    return storage != NULL ? storage->plugin->path(storage->section, volume_id_name(id), format,
+                                                   vmid, content, error)
+                           : NULL;
 }
 
 char *
@@ -243,7 +248,8 @@ storage_alloc(StorageSet *set, CfsClient *cfs, const char *id, uint32_t vmid, co
     g_autofree char *standard = storage_section_format(storage->section);
     const char *wanted = format != NULL ? format : standard;
     if (!storage_has_content(storage, "images")) {
-        q_set_error(error, Q_ERROR_INVALID, "storage '%s' does not support content type 'images'", id);
+        q_set_error(error, Q_ERROR_INVALID, "storage '%s' does not support content type 'images'",
+                    id);
         return NULL;
     }
     if (!storage->plugin->room(storage->section, wanted, size_bytes, error)) {
@@ -251,7 +257,8 @@ storage_alloc(StorageSet *set, CfsClient *cfs, const char *id, uint32_t vmid, co
         return NULL;
     }
     {
-        g_autoptr(StorageLock) lock = storage_lock(cfs, storage->section, STORAGE_LOCK_WAIT_MS, error);
+        g_autoptr(StorageLock) lock =
+            storage_lock(cfs, storage->section, STORAGE_LOCK_WAIT_MS, error);
 
         if (lock != NULL) {
             reserved = storage->plugin->reserve(storage->section, vmid, name, wanted, error);

@@ -16,13 +16,15 @@ void storage_set_free(StorageSet *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StorageSet, storage_set_free)
 
 GPtrArray *storage_set_ids(StorageSet *set); /* const char *, sorted; container to free */
-const QSection *storage_set_section(StorageSet *set, const char *id, GError **error); /* also of disabled ones */
+const QSection *storage_set_section(StorageSet *set, const char *id,
+                                    GError **error); /* also of disabled ones */
 
 /** storage_get: Errors: "storage 'X' does not exist", "storage 'X' is disabled",
  *  "storage 'X' is not available on node 'N'", unsupported type. */
 Storage *storage_get(StorageSet *set, const char *id, GError **error);
 
-/** storage_available_on: whether a guest with a disk on @id could run on @node, by configuration. */
+/** storage_available_on: whether a guest with a disk on @id could run on @node, by configuration.
+ */
 bool storage_available_on(StorageSet *set, const char *id, const char *node, GError **error);
 
 const char *storage_id(const Storage *storage);
@@ -60,9 +62,10 @@ GPtrArray *storage_list(Storage *storage, const char *content, uint32_t vmid, GE
 StorageVolume *storage_volume_stat(StorageSet *set, const char *volid, GError **error);
 
 /** storage_path: (transfer full): where QEMU opens it; the volume need not exist. @format (out)
- *  (optional) (transfer full), @vmid, @content likewise. Absolute paths are returned as they are. */
-char *storage_path(StorageSet *set, const char *volid, char **format, uint32_t *vmid, char **content,
-                   GError **error);
+ *  (optional) (transfer full), @vmid, @content likewise. Absolute paths are returned as they are.
+ */
+char *storage_path(StorageSet *set, const char *volid, char **format, uint32_t *vmid,
+                   char **content, GError **error);
 
 /**
  * storage_alloc:
@@ -74,8 +77,8 @@ char *storage_path(StorageSet *set, const char *volid, char **format, uint32_t *
  *
  * Returns: (transfer full): the volume id
  */
-char *storage_alloc(StorageSet *set, CfsClient *cfs, const char *id, uint32_t vmid, const char *name,
-                    const char *format, uint64_t size_bytes, GError **error);
+char *storage_alloc(StorageSet *set, CfsClient *cfs, const char *id, uint32_t vmid,
+                    const char *name, const char *format, uint64_t size_bytes, GError **error);
 
 /** storage_free: deletes one volume. Q_ERROR_NOT_FOUND if it is not there; refuses what it does not
  *  understand as a volume of this storage. */

@@ -44,7 +44,8 @@ resolve(const char *file, bool cached)
         return found;
     }
     found->shared = strcmp(volume_id_storage(id), "shared") == 0;
-    found->path = g_build_filename(found->shared ? "/mnt/shared" : "/var/lib/vz", volume.relative, NULL);
+    found->path =
+        g_build_filename(found->shared ? "/mnt/shared" : "/var/lib/vz", volume.relative, NULL);
     found->format = g_strdup(strcmp(volume.content, "images") == 0 ? volume.format : "raw");
     found->cached = cached;
     return found;
@@ -53,15 +54,16 @@ resolve(const char *file, bool cached)
 static GHashTable *
 resolve_all(const GuestSection *section, bool cached)
 {
-    GHashTable *volumes
-        = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)guest_volume_free);
+    GHashTable *volumes =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)guest_volume_free);
     g_autoptr(GPtrArray) drives = guest_drives(section, NULL);
 
     for (guint i = 0; drives != NULL && i < drives->len; i++) {
         const GuestDrive *drive = drives->pdata[i];
 
         if (!guest_drive_is_empty(drive)) {
-            g_hash_table_insert(volumes, g_strdup(drive->id), resolve(guest_drive_file(drive), cached));
+            g_hash_table_insert(volumes, g_strdup(drive->id),
+                                resolve(guest_drive_file(drive), cached));
         }
     }
     return volumes;
@@ -82,12 +84,17 @@ build(const char *conf, const char *host_text)
     g_hash_table_insert(mtu, (char *)"vmbr0", GINT_TO_POINTER(host_value(host_text, "mtu", 1500)));
     g_autofree char *newest = host_text != NULL ? g_strdup(strstr(host_text, "newest=")) : NULL;
     GuestHost host = {
-        .node = "node1", .run_dir = "/var/run/qemu-server", .cpus = host_value(host_text, "cpus", 8),
-        .kvm = host_value(host_text, "kvm", 1), .vhost = host_value(host_text, "vhost", 1),
-        .io_uring = host_value(host_text, "io_uring", 1), .guarded = host_value(host_text, "guarded", 0),
+        .node = "node1",
+        .run_dir = "/var/run/qemu-server",
+        .cpus = host_value(host_text, "cpus", 8),
+        .kvm = host_value(host_text, "kvm", 1),
+        .vhost = host_value(host_text, "vhost", 1),
+        .io_uring = host_value(host_text, "io_uring", 1),
+        .guarded = host_value(host_text, "guarded", 0),
         .newest_major = host_value(host_text, "newest", 7),
         .newest_minor = newest != NULL ? atoi(strchr(newest, '.') + 1) : 2,
-        .volumes = volumes, .bridge_mtu = mtu,
+        .volumes = volumes,
+        .bridge_mtu = mtu,
     };
     g_autoptr(GuestCommand) command = guest_qemu_command(VMID, section, &host, &error);
     GString *out = g_string_new(NULL);
@@ -142,7 +149,8 @@ main(int argc, char **argv)
             char *stem = g_strndup(name, strlen(name) - strlen(".conf"));
             g_autofree char *test = g_strconcat("/golden/qemu/", stem, NULL);
 
-            g_test_add_data_func_full(test, g_build_filename(argv[1], stem, NULL), test_case, g_free);
+            g_test_add_data_func_full(test, g_build_filename(argv[1], stem, NULL), test_case,
+                                      g_free);
             g_free(stem);
             cases++;
         }

@@ -5,14 +5,21 @@
 
 #define CLOUDINIT "special:cloudinit"
 
-typedef enum { SECTION_MAIN, SECTION_PENDING, SECTION_SPECIAL, SECTION_SNAPSHOT, SECTION_UNKNOWN } SectionKind;
+typedef enum {
+    SECTION_MAIN,
+    SECTION_PENDING,
+    SECTION_SPECIAL,
+    SECTION_SNAPSHOT,
+    SECTION_UNKNOWN
+} SectionKind;
 
 struct GuestSection {
     SectionKind kind;
     char *name;         /* as written between the brackets */
     GHashTable *values; /* key -> value */
     GString *encoded;   /* while reading: the description's lines */
-    GPtrArray *verbatim;  /* lines that are no KEY: VALUE, or whose value is none of the key's type */
+    GPtrArray
+        *verbatim; /* lines that are no KEY: VALUE, or whose value is none of the key's type */
 };
 
 struct GuestConfig {
@@ -137,7 +144,8 @@ is_snapshot_name(const char *name)
 
 /* Puts @section in @table; one of that name that is there already loses. */
 static GuestSection *
-replace_section(GuestConfig *config, GHashTable *table, SectionKind kind, const char *name, int line)
+replace_section(GuestConfig *config, GHashTable *table, SectionKind kind, const char *name,
+                int line)
 {
     GuestSection *section = section_new(kind, name);
 
@@ -152,11 +160,13 @@ static GuestSection *
 open_section(GuestConfig *config, const char *line, int number)
 {
     const char *close = strrchr(line, ']');
-    g_autofree char *name = close != NULL ? g_strndup(line + 1, close - line - 1) : g_strdup(line + 1);
+    g_autofree char *name =
+        close != NULL ? g_strndup(line + 1, close - line - 1) : g_strdup(line + 1);
 
     if (close != NULL && close[1] == '\0') {
         if (g_ascii_strcasecmp(name, "PENDING") == 0) {
-            if (!guest_section_is_empty(config->pending) || g_hash_table_size(config->deletions) > 0) {
+            if (!guest_section_is_empty(config->pending)
+                || g_hash_table_size(config->deletions) > 0) {
                 warn(config, number, "section [%s] is there twice, the second one counts", name);
                 g_hash_table_remove_all(config->deletions);
                 section_free(config->pending);
@@ -186,7 +196,8 @@ parse_deletions(GuestConfig *config, const char *value)
         bool force = parts[i][0] == '!';
 
         if (parts[i][force] != '\0') {
-            g_hash_table_insert(config->deletions, g_strdup(parts[i] + force), force ? g_strdup("!") : NULL);
+            g_hash_table_insert(config->deletions, g_strdup(parts[i] + force),
+                                force ? g_strdup("!") : NULL);
         }
     }
 }
@@ -234,8 +245,8 @@ modernize(char **key, const char *value)
 }
 
 static void
-parse_value(GuestConfig *config, GuestSection *section, const char *line, char *key, const char *raw,
-            int number)
+parse_value(GuestConfig *config, GuestSection *section, const char *line, char *key,
+            const char *raw, int number)
 {
     g_autofree char *name = key;
     bool was_smp = strcmp(key, "smp") == 0;
@@ -256,7 +267,8 @@ parse_value(GuestConfig *config, GuestSection *section, const char *line, char *
                      ? g_strdup(value)
                      : guest_key_check(row, value, Q_PROPERTY_LENIENT, &error);
     if (kept == NULL) {
-        g_ptr_array_add(config->warnings, g_strdup_printf("line %d: %s: %s", number, name, error->message));
+        g_ptr_array_add(config->warnings,
+                        g_strdup_printf("line %d: %s: %s", number, name, error->message));
         g_ptr_array_add(section->verbatim, g_strdup(line));
         return;
     }
@@ -427,10 +439,10 @@ drop_used_unused(const GuestSection *section)
 
     for (guint i = 0; i < keys->len; i++) {
         const GuestKey *row = guest_key_find(keys->pdata[i], NULL);
-        g_autoptr(QPropertyString) drive
-            = row != NULL && row->properties != NULL && row->properties != guest_unused_rows
-                  ? guest_get_properties(section, keys->pdata[i], NULL)
-                  : NULL;
+        g_autoptr(QPropertyString) drive =
+            row != NULL && row->properties != NULL && row->properties != guest_unused_rows
+                ? guest_get_properties(section, keys->pdata[i], NULL)
+                : NULL;
         const char *file = drive != NULL ? q_property_get(drive, "file", NULL) : NULL;
 
         if (file != NULL) {
@@ -439,9 +451,10 @@ drop_used_unused(const GuestSection *section)
     }
     for (guint i = 0; i < keys->len; i++) {
         const GuestKey *row = guest_key_find(keys->pdata[i], NULL);
-        g_autoptr(QPropertyString) unused = row != NULL && row->properties == guest_unused_rows
-                                                ? guest_get_properties(section, keys->pdata[i], NULL)
-                                                : NULL;
+        g_autoptr(QPropertyString) unused =
+            row != NULL && row->properties == guest_unused_rows
+                ? guest_get_properties(section, keys->pdata[i], NULL)
+                : NULL;
 
         if (unused != NULL && g_hash_table_contains(used, q_property_get(unused, "file", ""))) {
             g_hash_table_remove(section->values, keys->pdata[i]);
@@ -551,7 +564,8 @@ guest_get_int(const GuestSection *section, const char *key, int64_t fallback)
     const char *value = guest_get(section, key);
     gint64 number;
 
-    return value != NULL && g_ascii_string_to_signed(value, 10, G_MININT64, G_MAXINT64, &number, NULL)
+    return value != NULL
+                   && g_ascii_string_to_signed(value, 10, G_MININT64, G_MAXINT64, &number, NULL)
                ? number
                : fallback;
 }

@@ -20,7 +20,8 @@ char *guest_config_digest(const char *text);                 /* SHA-1 hex of the
 
 GuestSection *guest_config_main(const GuestConfig *config);
 GuestSection *guest_config_pending(const GuestConfig *config); /* always there, often empty */
-GPtrArray *guest_config_snapshots(const GuestConfig *config);  /* const char *, sorted; container to free */
+GPtrArray *
+guest_config_snapshots(const GuestConfig *config); /* const char *, sorted; container to free */
 GuestSection *guest_config_snapshot(const GuestConfig *config, const char *name); /* or NULL */
 
 /* Values. The description is the key "description", its text decoded. */
@@ -28,7 +29,8 @@ const char *guest_get(const GuestSection *section, const char *key); /* or NULL 
 bool guest_get_bool(const GuestSection *section, const char *key, bool fallback);
 int64_t guest_get_int(const GuestSection *section, const char *key, int64_t fallback);
 void guest_set(GuestSection *section, const char *key, const char *value); /* NULL removes */
-GPtrArray *guest_section_keys(const GuestSection *section); /* const char *, sorted; container to free */
+GPtrArray *
+guest_section_keys(const GuestSection *section); /* const char *, sorted; container to free */
 bool guest_section_is_empty(const GuestSection *section);
 
 /** guest_get_properties: Returns: (transfer full): the value taken apart; NULL if absent, or with
@@ -36,12 +38,15 @@ bool guest_section_is_empty(const GuestSection *section);
 QPropertyString *guest_get_properties(const GuestSection *section, const char *key, GError **error);
 
 /* The `delete:` list of [PENDING]. */
-GHashTable *guest_deletions(const GuestConfig *config); /* key -> NULL, or "!" to free its volume; borrowed */
+GHashTable *
+guest_deletions(const GuestConfig *config); /* key -> NULL, or "!" to free its volume; borrowed */
 
-/** guest_config_memory_mib, …: what a configuration says, with defaults; for lists and placement. */
+/** guest_config_memory_mib, …: what a configuration says, with defaults; for lists and placement.
+ */
 int64_t guest_config_memory_mib(const GuestSection *section);
 int guest_config_cpus(const GuestSection *section); /* sockets * cores, or vcpus */
-char *guest_config_name(const GuestSection *section, uint32_t vmid); /* (transfer full): "VM N" if unnamed */
+char *guest_config_name(const GuestSection *section,
+                        uint32_t vmid); /* (transfer full): "VM N" if unnamed */
 
 /* Encoding of the description in '#' lines: every byte outside 0x20-0x7e, '%' and ':' as %XX. */
 char *guest_encode_text(const char *text);

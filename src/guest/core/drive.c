@@ -1,7 +1,8 @@
 #include "guest/core/drive.h"
 #include <string.h>
 
-static const char *const buses[] = { "ide", "scsi", "virtio", "sata" }; /* the order of disks everywhere */
+static const char *const buses[] = { "ide", "scsi", "virtio",
+                                     "sata" }; /* the order of disks everywhere */
 
 void
 guest_drive_free(GuestDrive *drive)
@@ -23,7 +24,8 @@ guest_drive_parse(const char *id, const char *value, GError **error)
         q_set_error(error, Q_ERROR_INVALID, "'%s' is no drive", id);
         return NULL;
     }
-    QPropertyString *options = q_property_string_parse(guest_disk_rows, value, Q_PROPERTY_LENIENT, error);
+    QPropertyString *options =
+        q_property_string_parse(guest_disk_rows, value, Q_PROPERTY_LENIENT, error);
     if (options == NULL) {
         q_prefix_error(error, "%s: ", id);
         return NULL;
@@ -146,7 +148,8 @@ boot_disk(const GuestSection *section, GPtrArray *drives, GHashTable *indexes, i
 }
 
 static void
-boot_by_letters(const GuestSection *section, const char *letters, GPtrArray *drives, GHashTable *indexes)
+boot_by_letters(const GuestSection *section, const char *letters, GPtrArray *drives,
+                GHashTable *indexes)
 {
     for (int i = 0; letters[i] != '\0'; i++) {
         int index = (i + 1) * 100;

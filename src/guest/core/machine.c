@@ -29,7 +29,7 @@ guest_windows_version(const char *ostype)
     static const struct {
         const char *name;
         int version;
-    } windows[] = { { "wxp", 5 },  { "w2k", 5 },  { "w2k3", 5 },  { "w2k8", 6 },   { "wvista", 6 },
+    } windows[] = { { "wxp", 5 },  { "w2k", 5 },  { "w2k3", 5 },   { "w2k8", 6 },  { "wvista", 6 },
                     { "win7", 7 }, { "win8", 8 }, { "win10", 10 }, { "win11", 11 } };
 
     for (size_t i = 0; ostype != NULL && i < G_N_ELEMENTS(windows); i++) {
@@ -56,7 +56,8 @@ read_creation(const GuestSection *section, int *major, int *minor)
 }
 
 static void
-choose_unversioned(const GuestSection *section, int newest_major, int newest_minor, GuestMachine *machine)
+choose_unversioned(const GuestSection *section, int newest_major, int newest_minor,
+                   GuestMachine *machine)
 {
     int major, minor;
 
@@ -77,14 +78,15 @@ choose_unversioned(const GuestSection *section, int newest_major, int newest_min
 }
 
 bool
-guest_machine_choose(const GuestSection *section, int newest_major, int newest_minor, const char *node,
-                     GuestMachine *machine, GError **error)
+guest_machine_choose(const GuestSection *section, int newest_major, int newest_minor,
+                     const char *node, GuestMachine *machine, GError **error)
 {
     g_autoptr(QPropertyString) string = guest_get_properties(section, "machine", NULL);
     const char *text = string != NULL ? q_property_get(string, "type", "pc") : "pc";
     g_autoptr(GMatchInfo) match = NULL;
     g_autoptr(GRegex) regex = g_regex_new(
-        "^(pc|q35|pc-q35|pc-i440fx)(?:-(\\d+)\\.(\\d+)(?:\\.\\d+)*)?(?:\\+pve(\\d+))?(?:\\.pxe)?$", 0, 0, NULL);
+        "^(pc|q35|pc-q35|pc-i440fx)(?:-(\\d+)\\.(\\d+)(?:\\.\\d+)*)?(?:\\+pve(\\d+))?(?:\\.pxe)?$",
+        0, 0, NULL);
 
     if (!g_regex_match(regex, text, 0, &match)) {
         return q_set_error(error, Q_ERROR_INVALID, "machine type '%s' cannot run here", text);
@@ -102,12 +104,15 @@ guest_machine_choose(const GuestSection *section, int newest_major, int newest_m
     } else {
         choose_unversioned(section, newest_major, newest_minor, &chosen);
     }
-    if (chosen.major > newest_major || (chosen.major == newest_major && chosen.minor > newest_minor)) {
-        return q_set_error(error, Q_ERROR_INVALID,
-                           "machine version %d.%d is newer than QEMU %d.%d of node '%s': upgrade QEMU there",
-                           chosen.major, chosen.minor, newest_major, newest_minor, node);
+    if (chosen.major > newest_major
+        || (chosen.major == newest_major && chosen.minor > newest_minor)) {
+        return q_set_error(
+            error, Q_ERROR_INVALID,
+            "machine version %d.%d is newer than QEMU %d.%d of node '%s': upgrade QEMU there",
+            chosen.major, chosen.minor, newest_major, newest_minor, node);
     }
-    chosen.type = g_strdup_printf("pc-%s-%d.%d", chosen.q35 ? "q35" : "i440fx", chosen.major, chosen.minor);
+    chosen.type =
+        g_strdup_printf("pc-%s-%d.%d", chosen.q35 ? "q35" : "i440fx", chosen.major, chosen.minor);
     *machine = chosen;
     return true;
 }
@@ -169,8 +174,8 @@ find_address(const char *name, const GuestMachine *machine, int *offset)
         }
         guint64 number;
         if (addresses[i].first >= 0
-            && g_ascii_string_to_unsigned(name + length, 10, addresses[i].first, addresses[i].last, &number,
-                                          NULL)) {
+            && g_ascii_string_to_unsigned(name + length, 10, addresses[i].first, addresses[i].last,
+                                          &number, NULL)) {
             *offset = number - addresses[i].first;
             return i;
         }
@@ -187,7 +192,8 @@ guest_pci_address(const char *name, const GuestMachine *machine)
 
     return addresses[row].function < 0
                ? g_strdup_printf("bus=%s,addr=0x%x", addresses[row].bus, slot)
-               : g_strdup_printf("bus=%s,addr=0x%x.0x%x", addresses[row].bus, slot, addresses[row].function);
+               : g_strdup_printf("bus=%s,addr=0x%x.0x%x", addresses[row].bus, slot,
+                                 addresses[row].function);
 }
 
 const char *

@@ -21,8 +21,8 @@ void guest_machine_clear(GuestMachine *machine);
  * "pc" and "q35" become the newest version; Windows guests keep the version that they were made
  * with. Errors: Q_ERROR_INVALID if the version is newer than this node's QEMU.
  */
-bool guest_machine_choose(const GuestSection *section, int newest_major, int newest_minor, const char *node,
-                          GuestMachine *machine, GError **error);
+bool guest_machine_choose(const GuestSection *section, int newest_major, int newest_minor,
+                          const char *node, GuestMachine *machine, GError **error);
 bool guest_machine_since(const GuestMachine *machine, int major, int minor, int revision);
 
 int guest_windows_version(const char *ostype); /* 5 for XP … 11; 0: no Windows */
@@ -31,5 +31,6 @@ int guest_windows_version(const char *ostype); /* 5 for XP … 11; 0: no Windows
  *  name in the table (a mistake of ours aborts). */
 char *guest_pci_address(const char *name, const GuestMachine *machine);
 
-/** guest_pci_bridge: the bridge "pci.3" that @name is plugged into, or NULL if it is always there. */
+/** guest_pci_bridge: the bridge "pci.3" that @name is plugged into, or NULL if it is always there.
+ */
 const char *guest_pci_bridge(const char *name, const GuestMachine *machine);

@@ -39,14 +39,16 @@ owned_volume(const char *key, const char *value, uint32_t vmid)
 }
 
 static bool
-is_used_elsewhere(const GuestSection *section, const char *except, const char *volume, uint32_t vmid)
+is_used_elsewhere(const GuestSection *section, const char *except, const char *volume,
+                  uint32_t vmid)
 {
     g_autoptr(GPtrArray) keys = guest_section_keys(section);
 
     for (guint i = 0; i < keys->len; i++) {
-        g_autofree char *other = strcmp(keys->pdata[i], except) != 0
-                                     ? owned_volume(keys->pdata[i], guest_get(section, keys->pdata[i]), vmid)
-                                     : NULL;
+        g_autofree char *other =
+            strcmp(keys->pdata[i], except) != 0
+                ? owned_volume(keys->pdata[i], guest_get(section, keys->pdata[i]), vmid)
+                : NULL;
         if (g_strcmp0(other, volume) == 0) {
             return true;
         }
@@ -145,7 +147,8 @@ static void
 follow_boot_order(GuestConfig *config, const char *key, bool add, const GuestChange *change)
 {
     g_autoptr(GuestConfig) effective = guest_config_effective(config);
-    g_autoptr(QPropertyString) boot = guest_get_properties(guest_config_main(effective), "boot", NULL);
+    g_autoptr(QPropertyString) boot =
+        guest_get_properties(guest_config_main(effective), "boot", NULL);
     const char *order = boot != NULL ? q_property_get(boot, "order", NULL) : NULL;
 
     if (order == NULL) {
@@ -162,17 +165,19 @@ bool
 guest_check_boot(const GuestSection *section, GError **error)
 {
     g_autoptr(QPropertyString) boot = guest_get_properties(section, "boot", NULL);
-    g_auto(GStrv) devices = g_strsplit(boot != NULL ? q_property_get(boot, "order", "") : "", ";", -1);
+    g_auto(GStrv) devices =
+        g_strsplit(boot != NULL ? q_property_get(boot, "order", "") : "", ";", -1);
 
     for (int i = 0; devices[i] != NULL; i++) {
         const GuestKey *key = devices[i][0] != '\0' ? guest_key_find(devices[i], NULL) : NULL;
-        bool bootable = key != NULL
-                        && (guest_key_is_disk(key) || key->properties == guest_net_rows
-                            || key->properties == guest_hostpci_rows || key->properties == guest_usb_rows);
+        bool bootable =
+            key != NULL
+            && (guest_key_is_disk(key) || key->properties == guest_net_rows
+                || key->properties == guest_hostpci_rows || key->properties == guest_usb_rows);
 
         if (devices[i][0] != '\0' && (!bootable || guest_get(section, devices[i]) == NULL)) {
-            return q_set_error(error, Q_ERROR_INVALID, "device '%s' does not exist, it cannot be booted from",
-                               devices[i]);
+            return q_set_error(error, Q_ERROR_INVALID,
+                               "device '%s' does not exist, it cannot be booted from", devices[i]);
         }
     }
     return true;
@@ -193,8 +198,10 @@ static bool
 is_quiet_drive_change(const char *before, const char *after)
 {
     static const char *const quiet[] = { "backup", "replicate", "shared", "size" };
-    g_autoptr(QPropertyString) old = q_property_string_parse(guest_disk_rows, before, Q_PROPERTY_LENIENT, NULL);
-    g_autoptr(QPropertyString) new = q_property_string_parse(guest_disk_rows, after, Q_PROPERTY_LENIENT, NULL);
+    g_autoptr(QPropertyString) old =
+        q_property_string_parse(guest_disk_rows, before, Q_PROPERTY_LENIENT, NULL);
+    g_autoptr(QPropertyString) new =
+        q_property_string_parse(guest_disk_rows, after, Q_PROPERTY_LENIENT, NULL);
 
     if (old == NULL || new == NULL) {
         return false;

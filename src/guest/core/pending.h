@@ -13,17 +13,20 @@ typedef struct {
 } GuestChange;
 
 /** guest_change_set: @value has passed guest_key_check(). */
-void guest_change_set(GuestConfig *config, const char *key, const char *value, const GuestChange *change);
+void guest_change_set(GuestConfig *config, const char *key, const char *value,
+                      const GuestChange *change);
 
 /** guest_change_delete: @force: a drive's volume is freed. Deleting an unusedN always frees it. */
-void guest_change_delete(GuestConfig *config, const char *key, bool force, const GuestChange *change);
+void guest_change_delete(GuestConfig *config, const char *key, bool force,
+                         const GuestChange *change);
 
 void guest_change_revert(GuestConfig *config, const char *key); /* forgets what waits for @key */
 
 /** guest_pending_apply: moves all of [PENDING] into the main section (the guest does not run). */
 void guest_pending_apply(GuestConfig *config, const GuestChange *change);
 
-/** guest_config_effective: Returns: (transfer full): the main section as it will be at the next start */
+/** guest_config_effective: Returns: (transfer full): the main section as it will be at the next
+ * start */
 GuestConfig *guest_config_effective(const GuestConfig *config);
 
 /** guest_check_boot: Errors: Q_ERROR_INVALID if `boot: order=` names a device that is not there. */

@@ -6,12 +6,30 @@
 #define CPU_LIST "\\d+(?:-\\d+)?(?:;\\d+(?:-\\d+)?)*"
 #define HEX4 "0x[0-9A-Fa-f]{4}"
 
-#define MBPS(name_) { .name = name_, .type = Q_PROPERTY_NUMBER, .max = 1e9 }
-#define IOPS(name_) { .name = name_, .type = Q_PROPERTY_INT, .max = 1e9 }
-#define BURST(name_) { .name = name_, .type = Q_PROPERTY_INT, .min = 1, .max = 1e6 }
-#define OLD(name_) { .name = name_, .type = Q_PROPERTY_OLD }
-#define BYTES(name_, mbps) { .name = name_, .alias = mbps, .divide = 1048576 }
-#define ALIAS(name_, other) { .name = name_, .alias = other }
+#define MBPS(name_)                                                                                \
+    {                                                                                              \
+        .name = name_, .type = Q_PROPERTY_NUMBER, .max = 1e9                                       \
+    }
+#define IOPS(name_)                                                                                \
+    {                                                                                              \
+        .name = name_, .type = Q_PROPERTY_INT, .max = 1e9                                          \
+    }
+#define BURST(name_)                                                                               \
+    {                                                                                              \
+        .name = name_, .type = Q_PROPERTY_INT, .min = 1, .max = 1e6                                \
+    }
+#define OLD(name_)                                                                                 \
+    {                                                                                              \
+        .name = name_, .type = Q_PROPERTY_OLD                                                      \
+    }
+#define BYTES(name_, mbps)                                                                         \
+    {                                                                                              \
+        .name = name_, .alias = mbps, .divide = 1048576                                            \
+    }
+#define ALIAS(name_, other)                                                                        \
+    {                                                                                              \
+        .name = name_, .alias = other                                                              \
+    }
 
 /* clang-format off */
 const QPropertyRow guest_disk_rows[] = {

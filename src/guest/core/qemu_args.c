@@ -59,8 +59,8 @@ add_bridge(QemuBuild *build, const char *name)
     g_autofree char *address = guest_pci_address(name, &build->machine);
     int number = name[strlen("pci.")] - '0';
 
-    qemu_add(build, "-device", "pci-bridge,id=%s,chassis_nr=%d,%s", name, number + build->machine.q35,
-             address);
+    qemu_add(build, "-device", "pci-bridge,id=%s,chassis_nr=%d,%s", name,
+             number + build->machine.q35, address);
     g_hash_table_add(build->bridges, g_strdup(name));
 }
 
@@ -93,9 +93,11 @@ add_q35_board(QemuBuild *build)
     };
     /* clang-format on */
     qemu_add(build, "-device", "ich9-usb-ehci1,id=ehci,multifunction=on,bus=pcie.0,addr=0x1d.0x7");
-    qemu_add(build, "-device", "ich9-usb-ehci2,id=ehci-2,multifunction=on,bus=pcie.0,addr=0x1a.0x7");
+    qemu_add(build, "-device",
+             "ich9-usb-ehci2,id=ehci-2,multifunction=on,bus=pcie.0,addr=0x1a.0x7");
     for (size_t i = 0; i < G_N_ELEMENTS(usb); i++) {
-        qemu_add(build, "-device", "%s,id=%s,multifunction=on,%s", usb[i].driver, usb[i].id, usb[i].place);
+        qemu_add(build, "-device", "%s,id=%s,multifunction=on,%s", usb[i].driver, usb[i].id,
+                 usb[i].place);
     }
     qemu_add(build, "-device", "ich9-intel-hda,id=audio0,bus=pcie.0,addr=0x1b");
     for (int port = 1; port <= 4; port++) {
@@ -165,8 +167,10 @@ add_accelerator(QemuBuild *build)
 
     build->command->kvm = wanted && build->host->kvm;
     if (wanted && !build->host->kvm) {
-        qemu_note(build, "KVM does not work on node '%s': running with emulation (TCG), which is much slower",
-                  build->host->node);
+        qemu_note(
+            build,
+            "KVM does not work on node '%s': running with emulation (TCG), which is much slower",
+            build->host->node);
     } else if (!wanted) {
         qemu_note(build, "kvm: 0 is set: running with emulation (TCG)");
     }
@@ -194,12 +198,29 @@ add_control(QemuBuild *build)
     qemu_add(build, "-S", NULL);
     qemu_add(build, "-chardev", "socket,id=qmp,path=%s/%u.qmp,server=on,wait=off", dir, vmid);
     qemu_add(build, "-mon", "chardev=qmp,mode=control");
-    qemu_add(build, "-chardev", "socket,id=qmp-own,path=%s/%u.qmp-own,server=on,wait=off", dir, vmid);
+    qemu_add(build, "-chardev", "socket,id=qmp-own,path=%s/%u.qmp-own,server=on,wait=off", dir,
+             vmid);
     qemu_add(build, "-mon", "chardev=qmp-own,mode=control");
-    qemu_add(build, "-chardev", "socket,id=qmp-events,path=%s/%u.qmp-events,server=on,wait=off", dir, vmid);
+    qemu_add(build, "-chardev", "socket,id=qmp-events,path=%s/%u.qmp-events,server=on,wait=off",
+             dir, vmid);
     qemu_add(build, "-mon", "chardev=qmp-events,mode=control");
     qemu_add(build, "-pidfile", "%s/%u.pid", dir, vmid);
     qemu_add(build, "-daemonize", NULL);
+}
+
+/* The firmware waits for somebody to press ESC, 2.5 s unless told: one second is enough for a
+ * hand on the key, and nobody is there without a screen or where a kernel is given. */
+static void
+add_boot(QemuBuild *build)
+{
+    const char *args = guest_get(build->section, "args");
+    g_autoptr(QPropertyString) vga = guest_get_properties(build->section, "vga", NULL);
+    const char *type = vga != NULL ? q_property_get(vga, "type", "std") : "std";
+    bool nobody = strcmp(type, "none") == 0 || g_str_has_prefix(type, "serial")
+                  || (args != NULL && strstr(args, "-kernel") != NULL);
+
+    qemu_add(build, "-boot", "menu=on,strict=on,reboot-timeout=1000,splash-time=%d",
+             nobody ? 0 : 1000);
 }
 
 static bool
@@ -219,7 +240,8 @@ add_serial(QemuBuild *build, GError **error)
             g_autofree char *path = qemu_comma(value);
             qemu_add(build, "-chardev", "serial,id=%s,path=%s", key, path);
         } else {
-            return q_set_error(error, Q_ERROR_INVALID, "%s: '%s' is neither 'socket' nor a device", key, value);
+            return q_set_error(error, Q_ERROR_INVALID, "%s: '%s' is neither 'socket' nor a device",
+                               key, value);
         }
         qemu_add(build, "-device", "isa-serial,chardev=%s,id=%s-port,index=%d", key, key, n);
     }
@@ -239,8 +261,8 @@ add_agent(QemuBuild *build, GError **error)
     if (agent == NULL || !q_property_bool(agent, "enabled", false)) {
         return true;
     }
-    qemu_add(build, "-chardev", "socket,id=qga0,path=%s/%u.qga,server=on,wait=off", build->host->run_dir,
-             build->vmid);
+    qemu_add(build, "-chardev", "socket,id=qga0,path=%s/%u.qga,server=on,wait=off",
+             build->host->run_dir, build->vmid);
     if (strcmp(q_property_get(agent, "type", "virtio"), "isa") == 0) {
         qemu_add(build, "-device", "isa-serial,chardev=qga0");
         return true;
@@ -257,8 +279,8 @@ add_clock(QemuBuild *build)
     const char *date = guest_get(build->section, "startdate");
     g_autoptr(GPtrArray) parts = g_ptr_array_new_with_free_func(g_free);
 
-    if (guest_get_bool(build->section, "tdf", build->windows >= 5
-                                                  && guest_get_bool(build->section, "acpi", true))) {
+    if (guest_get_bool(build->section, "tdf",
+                       build->windows >= 5 && guest_get_bool(build->section, "acpi", true))) {
         g_ptr_array_add(parts, g_strdup("driftfix=slew"));
     }
     if (date != NULL && strcmp(date, "now") != 0) {
@@ -305,15 +327,17 @@ check_supported(QemuBuild *build, GError **error)
     const char *arch = guest_get(build->section, "arch");
 
     if (g_strcmp0(guest_get(build->section, "bios"), "ovmf") == 0) {
-        return q_set_error(error, Q_ERROR_UNSUPPORTED, "bios: 'ovmf' is not supported yet, use 'seabios'");
+        return q_set_error(error, Q_ERROR_UNSUPPORTED,
+                           "bios: 'ovmf' is not supported yet, use 'seabios'");
     }
     if (arch != NULL && strcmp(arch, "x86_64") != 0) {
-        return q_set_error(error, Q_ERROR_UNSUPPORTED, "arch: '%s' is not supported, only x86_64", arch);
+        return q_set_error(error, Q_ERROR_UNSUPPORTED, "arch: '%s' is not supported, only x86_64",
+                           arch);
     }
     for (size_t i = 0; i < G_N_ELEMENTS(refused); i++) {
         if (guest_get(build->section, refused[i]) != NULL) {
-            return q_set_error(error, Q_ERROR_UNSUPPORTED, "%s: confidential guests are not supported",
-                               refused[i]);
+            return q_set_error(error, Q_ERROR_UNSUPPORTED,
+                               "%s: confidential guests are not supported", refused[i]);
         }
     }
     for (guint i = 0; i < keys->len; i++) {
@@ -340,7 +364,7 @@ build_all(QemuBuild *build, GError **error)
     if (!qemu_add_smbios(build, error)) {
         return false;
     }
-    qemu_add(build, "-boot", "menu=on,strict=on,reboot-timeout=1000");
+    add_boot(build);
     add_accelerator(build);
     if (!qemu_add_cpu(build, error) || !qemu_add_memory(build, error)) {
         return false;
@@ -371,7 +395,8 @@ port_free(gpointer data)
 }
 
 GuestCommand *
-guest_qemu_command(uint32_t vmid, const GuestSection *section, const GuestHost *host, GError **error)
+guest_qemu_command(uint32_t vmid, const GuestSection *section, const GuestHost *host,
+                   GError **error)
 {
     g_autoptr(GuestCommand) command = g_new0(GuestCommand, 1);
     QemuBuild build = { .vmid = vmid, .section = section, .host = host, .command = command };
@@ -382,8 +407,8 @@ guest_qemu_command(uint32_t vmid, const GuestSection *section, const GuestHost *
     command->notes = g_ptr_array_new_with_free_func(g_free);
     g_ptr_array_add(command->argv, g_strdup("qemu-system-x86_64"));
     build.windows = guest_windows_version(guest_get(section, "ostype"));
-    if (!guest_machine_choose(section, host->newest_major, host->newest_minor, host->node, &build.machine,
-                              error)) {
+    if (!guest_machine_choose(section, host->newest_major, host->newest_minor, host->node,
+                              &build.machine, error)) {
         return NULL;
     }
     g_autofree char *type = build.machine.type; /* freed with the build */
@@ -425,7 +450,10 @@ guest_volume_free(GuestVolume *volume)
 static char *
 quote(const char *word)
 {
-    return *word != '\0' && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")] == '\0'
+    return *word != '\0'
+                   && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+                                        "6789_@%+=:,./-")]
+                          == '\0'
                ? g_strdup(word)
                : g_shell_quote(word);
 }

@@ -17,15 +17,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestVolume, guest_volume_free)
 
 typedef struct {
     const char *node;
-    const char *run_dir;      /* /var/run/qemu-server */
-    int cpus;                 /* of the node */
-    bool kvm;                 /* works here */
-    bool vhost;               /* /dev/vhost-net is there */
-    bool io_uring;            /* QEMU and kernel have it */
-    bool guarded;             /* under HA: will be recovered by other nodes */
+    const char *run_dir;            /* /var/run/qemu-server */
+    int cpus;                       /* of the node */
+    bool kvm;                       /* works here */
+    bool vhost;                     /* /dev/vhost-net is there */
+    bool io_uring;                  /* QEMU and kernel have it */
+    bool guarded;                   /* under HA: will be recovered by other nodes */
     int newest_major, newest_minor; /* machine version of the installed QEMU */
-    GHashTable *volumes;      /* drive id -> GuestVolume, for every drive that is not empty */
-    GHashTable *bridge_mtu;   /* bridge -> MTU as GINT_TO_POINTER */
+    GHashTable *volumes;            /* drive id -> GuestVolume, for every drive that is not empty */
+    GHashTable *bridge_mtu;         /* bridge -> MTU as GINT_TO_POINTER */
 } GuestHost;
 
 /* A network port that must be there before QEMU runs. */
@@ -34,18 +34,18 @@ typedef struct {
     char *ifname; /* "tap100i0" */
     char *bridge;
     char *mac;
-    int tag;      /* VLAN; 0: none */
+    int tag; /* VLAN; 0: none */
     bool link_down;
     bool vnet_hdr; /* virtio */
     int queues;    /* 0, 1: a single one */
 } GuestPort;
 
 typedef struct {
-    GPtrArray *argv;  /* char *, argv[0] is the program */
-    GPtrArray *ports; /* GuestPort */
+    GPtrArray *argv;       /* char *, argv[0] is the program */
+    GPtrArray *ports;      /* GuestPort */
     GPtrArray *links_down; /* char *: ids of cards to unplug before the guest runs */
-    GPtrArray *notes; /* char *: what to tell the user, as "kvm is not available: …" */
-    char *machine;    /* "pc-i440fx-7.2" */
+    GPtrArray *notes;      /* char *: what to tell the user, as "kvm is not available: …" */
+    char *machine;         /* "pc-i440fx-7.2" */
     bool kvm;
 } GuestCommand;
 

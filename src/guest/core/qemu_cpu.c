@@ -33,8 +33,9 @@ static const struct {
                        "+movbe;+popcnt;+pni;+sse4.1;+sse4.2;+ssse3;+xsave" },
 };
 /* clang-format on */
-#define GUEST_FLAGS                                                                                      \
-    "aes amd-no-ssb amd-ssbd hv-evmcs hv-tlbflush ibpb md-clear nested-virt pcid pdpe1gb spec-ctrl ssbd virt-ssbd"
+#define GUEST_FLAGS                                                                                \
+    "aes amd-no-ssb amd-ssbd hv-evmcs hv-tlbflush ibpb md-clear nested-virt pcid pdpe1gb "         \
+    "spec-ctrl ssbd virt-ssbd"
 
 static const char *
 find_level(const char *name)
@@ -111,7 +112,8 @@ add_kvm_flags(QemuBuild *build, const char *model, bool hidden, GHashTable *flag
         add_flags(flags, "+kvm_pv_unhalt;+kvm_pv_eoi");
     }
     if (build->windows >= 6) {
-        g_string_append(out, ",hv_spinlocks=0x1fff,hv_vapic,hv_time,hv_reset,hv_vpindex,hv_runtime");
+        g_string_append(out,
+                        ",hv_spinlocks=0x1fff,hv_vapic,hv_time,hv_reset,hv_vpindex,hv_runtime");
         if (build->windows >= 7) {
             g_string_append(out, ",hv_relaxed,hv_synic,hv_stimer,hv_ipi");
         }
@@ -152,12 +154,12 @@ add_guest_flags(const QPropertyString *cpu, const char *vendor, GHashTable *flag
             continue;
         }
         if (!guest_cpu_flag_is_allowed(parts[i] + 1)) {
-            return q_set_error(error, Q_ERROR_INVALID, "cpu: flag '%s' is not one of: %s", parts[i] + 1,
-                               GUEST_FLAGS);
+            return q_set_error(error, Q_ERROR_INVALID, "cpu: flag '%s' is not one of: %s",
+                               parts[i] + 1, GUEST_FLAGS);
         }
         if (strcmp(parts[i] + 1, "nested-virt") == 0) {
-            g_autofree char *real
-                = g_strdup_printf("%c%s", parts[i][0], g_strcmp0(vendor, "AuthenticAMD") == 0 ? "svm" : "vmx");
+            g_autofree char *real = g_strdup_printf(
+                "%c%s", parts[i][0], g_strcmp0(vendor, "AuthenticAMD") == 0 ? "svm" : "vmx");
             add_flags(flags, real);
         } else {
             add_flags(flags, parts[i]);
@@ -184,7 +186,8 @@ cpu_text(QemuBuild *build, char **model, GError **error)
         return NULL;
     }
     if (name != NULL && g_str_has_prefix(name, "custom-")) {
-        q_set_error(error, Q_ERROR_UNSUPPORTED, "cpu: custom models ('%s') are not supported yet", name);
+        q_set_error(error, Q_ERROR_UNSUPPORTED, "cpu: custom models ('%s') are not supported yet",
+                    name);
         return NULL;
     }
     if (name == NULL) {
@@ -203,7 +206,8 @@ cpu_text(QemuBuild *build, char **model, GError **error)
         add_flags(flags, level);
     }
     if (kvm) {
-        add_kvm_flags(build, *model, cpu != NULL && q_property_bool(cpu, "hidden", false), flags, out);
+        add_kvm_flags(build, *model, cpu != NULL && q_property_bool(cpu, "hidden", false), flags,
+                      out);
     }
     if (cpu != NULL && !add_guest_flags(cpu, vendor, flags, error)) {
         return NULL;
@@ -216,11 +220,13 @@ cpu_text(QemuBuild *build, char **model, GError **error)
         const char *bits = q_property_get(cpu, "phys-bits", NULL);
 
         if (bits != NULL) {
-            g_string_append(out, strcmp(bits, "host") == 0 ? ",host-phys-bits=true" : ",phys-bits=");
+            g_string_append(out,
+                            strcmp(bits, "host") == 0 ? ",host-phys-bits=true" : ",phys-bits=");
             g_string_append(out, strcmp(bits, "host") == 0 ? "" : bits);
         }
         if (kvm && q_property_get(cpu, "hv-vendor-id", NULL) != NULL) {
-            g_string_append_printf(out, ",hv_vendor_id=%s", q_property_get(cpu, "hv-vendor-id", NULL));
+            g_string_append_printf(out, ",hv_vendor_id=%s",
+                                   q_property_get(cpu, "hv-vendor-id", NULL));
         }
         if (q_property_get(cpu, "level", NULL) != NULL) {
             g_string_append_printf(out, ",level=%s", q_property_get(cpu, "level", NULL));
@@ -252,7 +258,8 @@ qemu_add_cpu(QemuBuild *build, GError **error)
     }
     if (all > build->host->cpus) {
         return q_set_error(error, Q_ERROR_INVALID,
-                           "%" G_GINT64_FORMAT " CPUs are more than the %d of node '%s': lower sockets or cores",
+                           "%" G_GINT64_FORMAT
+                           " CPUs are more than the %d of node '%s': lower sockets or cores",
                            all, build->host->cpus, build->host->node);
     }
     if (plugged < 1 || plugged > all) {
@@ -299,20 +306,21 @@ qemu_add_memory(QemuBuild *build, GError **error)
     }
     if (mib % sockets != 0) {
         return q_set_error(error, Q_ERROR_INVALID,
-                           "memory: %" G_GINT64_FORMAT " MiB cannot be split evenly over %" G_GINT64_FORMAT
-                           " NUMA nodes",
+                           "memory: %" G_GINT64_FORMAT
+                           " MiB cannot be split evenly over %" G_GINT64_FORMAT " NUMA nodes",
                            mib, sockets);
     }
     for (int64_t node = 0; node < sockets; node++) {
-        g_autofree char *cpus
-            = cores == 1 ? g_strdup_printf("%" G_GINT64_FORMAT, node)
-                         : g_strdup_printf("%" G_GINT64_FORMAT "-%" G_GINT64_FORMAT, node * cores,
-                                           (node + 1) * cores - 1);
+        g_autofree char *cpus = cores == 1
+                                    ? g_strdup_printf("%" G_GINT64_FORMAT, node)
+                                    : g_strdup_printf("%" G_GINT64_FORMAT "-%" G_GINT64_FORMAT,
+                                                      node * cores, (node + 1) * cores - 1);
         qemu_add(build, "-object",
-                 "memory-backend-ram,id=ram-node%" G_GINT64_FORMAT ",size=%" G_GINT64_FORMAT "M", node,
-                 mib / sockets);
+                 "memory-backend-ram,id=ram-node%" G_GINT64_FORMAT ",size=%" G_GINT64_FORMAT "M",
+                 node, mib / sockets);
         qemu_add(build, "-numa",
-                 "node,nodeid=%" G_GINT64_FORMAT ",cpus=%s,memdev=ram-node%" G_GINT64_FORMAT, node, cpus, node);
+                 "node,nodeid=%" G_GINT64_FORMAT ",cpus=%s,memdev=ram-node%" G_GINT64_FORMAT, node,
+                 cpus, node);
     }
     return true;
 }

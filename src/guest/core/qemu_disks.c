@@ -9,9 +9,11 @@ typedef struct {
 } CacheMode;
 
 static bool
-cache_mode(QemuBuild *build, const GuestDrive *drive, const GuestVolume *volume, CacheMode *mode, GError **error)
+cache_mode(QemuBuild *build, const GuestDrive *drive, const GuestVolume *volume, CacheMode *mode,
+           GError **error)
 {
-    const char *cache = q_property_get(drive->options, "cache", drive->cdrom ? "writeback" : "none");
+    const char *cache =
+        q_property_get(drive->options, "cache", drive->cdrom ? "writeback" : "none");
     bool none = strcmp(cache, "none") == 0;
     bool directsync = strcmp(cache, "directsync") == 0;
 
@@ -21,16 +23,18 @@ cache_mode(QemuBuild *build, const GuestDrive *drive, const GuestVolume *volume,
     if (drive->cdrom) {
         return true;
     }
-    /* What a dead node still holds in its page cache reaches a shared disk after the recovered guest
-     * has begun to write (S30). */
+    /* What a dead node still holds in its page cache reaches a shared disk after the recovered
+     * guest has begun to write (S30). */
     if (build->host->guarded && volume->shared && !(none || directsync)) {
-        return q_set_error(error, Q_ERROR_INVALID,
-                           "%s: cache=%s on shared storage is not safe under HA: use none or directsync",
-                           drive->id, cache);
+        return q_set_error(
+            error, Q_ERROR_INVALID,
+            "%s: cache=%s on shared storage is not safe under HA: use none or directsync",
+            drive->id, cache);
     }
     if (build->host->guarded && volume->shared && volume->cached) {
         return q_set_error(error, Q_ERROR_INVALID,
-                           "%s: the shared storage has no direct access (O_DIRECT), which HA needs", drive->id);
+                           "%s: the shared storage has no direct access (O_DIRECT), which HA needs",
+                           drive->id);
     }
     return true;
 }
@@ -81,10 +85,11 @@ detect_zeroes(const GuestDrive *drive)
 }
 
 static void
-add_blockdev(QemuBuild *build, const GuestDrive *drive, const GuestVolume *volume, const CacheMode *mode)
+add_blockdev(QemuBuild *build, const GuestDrive *drive, const GuestVolume *volume,
+             const CacheMode *mode)
 {
-    JsonObject *file = block_node(g_str_has_prefix(volume->path, "/dev/") ? "host_device" : "file", "file",
-                                  drive, mode);
+    JsonObject *file = block_node(g_str_has_prefix(volume->path, "/dev/") ? "host_device" : "file",
+                                  "file", drive, mode);
     JsonObject *format = block_node(volume->format, "format", drive, mode);
     g_autoptr(JsonObject) top = block_node("throttle", "drive", drive, mode);
     g_autofree char *group = g_strdup_printf("throttle-drive-%s", drive->id);
@@ -105,8 +110,10 @@ add_throttle(QemuBuild *build, const GuestDrive *drive)
 {
     static const struct {
         const char *ours, *theirs;
-    } kinds[] = { { "mbps", "bps-total" }, { "mbps_rd", "bps-read" }, { "mbps_wr", "bps-write" },
-                  { "iops", "iops-total" }, { "iops_rd", "iops-read" }, { "iops_wr", "iops-write" } };
+    } kinds[] = {
+        { "mbps", "bps-total" },  { "mbps_rd", "bps-read" },  { "mbps_wr", "bps-write" },
+        { "iops", "iops-total" }, { "iops_rd", "iops-read" }, { "iops_wr", "iops-write" }
+    };
     g_autoptr(JsonObject) group = json_object_new();
     JsonObject *limits = json_object_new();
     g_autofree char *id = g_strdup_printf("throttle-drive-%s", drive->id);
@@ -114,8 +121,8 @@ add_throttle(QemuBuild *build, const GuestDrive *drive)
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
         bool is_bytes = i < 3;
         g_autofree char *max = g_strconcat(kinds[i].ours, "_max", NULL);
-        g_autofree char *length
-            = g_strdup_printf("%s%s_max_length", is_bytes ? "bps" : "iops", kinds[i].ours + 4);
+        g_autofree char *length =
+            g_strdup_printf("%s%s_max_length", is_bytes ? "bps" : "iops", kinds[i].ours + 4);
         g_autofree char *max_name = g_strconcat(kinds[i].theirs, "-max", NULL);
         g_autofree char *length_name = g_strconcat(kinds[i].theirs, "-max-length", NULL);
         double scale = is_bytes ? 1048576 : 1;
@@ -126,11 +133,12 @@ add_throttle(QemuBuild *build, const GuestDrive *drive)
         }
         json_object_set_int_member(limits, kinds[i].theirs, (int64_t)(value * scale));
         if (q_property_get(drive->options, max, NULL) != NULL) {
-            json_object_set_int_member(limits, max_name,
-                                       (int64_t)(q_property_number(drive->options, max, 0) * scale));
+            json_object_set_int_member(
+                limits, max_name, (int64_t)(q_property_number(drive->options, max, 0) * scale));
         }
         if (q_property_get(drive->options, length, NULL) != NULL) {
-            json_object_set_int_member(limits, length_name, q_property_int(drive->options, length, 1));
+            json_object_set_int_member(limits, length_name,
+                                       q_property_int(drive->options, length, 1));
         }
     }
     json_object_set_string_member(group, "qom-type", "throttle-group");
@@ -180,7 +188,8 @@ place_scsi(QemuBuild *build, const GuestDrive *drive, Place *place, GError **err
 {
     const char *type = guest_get(build->section, "scsihw");
     int64_t queues = q_property_int(drive->options, "queues", 0);
-    g_autofree char *extra = queues > 1 ? g_strdup_printf(",num_queues=%" G_GINT64_FORMAT, queues) : g_strdup("");
+    g_autofree char *extra =
+        queues > 1 ? g_strdup_printf(",num_queues=%" G_GINT64_FORMAT, queues) : g_strdup("");
     bool threaded = q_property_bool(drive->options, "iothread", false);
     int n = drive->index;
 
@@ -207,7 +216,8 @@ place_scsi(QemuBuild *build, const GuestDrive *drive, Place *place, GError **err
         return q_set_error(error, Q_ERROR_INVALID, "scsihw: there is no controller '%s'", type);
     }
     if (threaded && g_strcmp0(type, "virtio-scsi-single") != 0) {
-        qemu_note(build, "%s: iothread needs scsihw virtio-scsi-single, it has no effect", drive->id);
+        qemu_note(build, "%s: iothread needs scsihw virtio-scsi-single, it has no effect",
+                  drive->id);
     }
     return true;
 }
@@ -216,10 +226,10 @@ static bool
 place_drive(QemuBuild *build, const GuestDrive *drive, Place *place, GError **error)
 {
     /* IDE: master and slave of two channels; q35 has six ports of one drive each. */
-    static const char *const pc_ide[] = { "bus=ide.0,unit=0", "bus=ide.0,unit=1", "bus=ide.1,unit=0",
-                                          "bus=ide.1,unit=1" };
-    static const char *const q35_ide[] = { "bus=ide.0,unit=0", "bus=ide.2,unit=0", "bus=ide.1,unit=0",
-                                           "bus=ide.3,unit=0" };
+    static const char *const pc_ide[] = { "bus=ide.0,unit=0", "bus=ide.0,unit=1",
+                                          "bus=ide.1,unit=0", "bus=ide.1,unit=1" };
+    static const char *const q35_ide[] = { "bus=ide.0,unit=0", "bus=ide.2,unit=0",
+                                           "bus=ide.1,unit=0", "bus=ide.3,unit=0" };
 
     if (strcmp(drive->bus, "scsi") == 0) {
         return place_scsi(build, drive, place, error);
@@ -303,7 +313,8 @@ add_drive(QemuBuild *build, const GuestDrive *drive, GError **error)
 
     if (q_property_bool(drive->options, "snapshot", false)) {
         return q_set_error(error, Q_ERROR_INVALID,
-                           "%s: snapshot=1 would lose all writes at stop; take a snapshot instead", drive->id);
+                           "%s: snapshot=1 would lose all writes at stop; take a snapshot instead",
+                           drive->id);
     }
     if (!guest_drive_is_empty(drive) && volume == NULL) {
         return q_set_error(error, Q_ERROR_INVALID, "%s: the volume '%s' is not known", drive->id,

@@ -23,9 +23,10 @@ add_card(QemuBuild *build, const char *type, int64_t memory, GError **error)
 
     for (size_t i = 0; i < G_N_ELEMENTS(cards); i++) {
         if (strcmp(cards[i].type, is_qxl ? "qxl" : type) == 0) {
-            g_autofree char *size = memory > 0 && cards[i].memory != NULL
-                                        ? g_strdup_printf(",%s=%" G_GINT64_FORMAT, cards[i].memory, memory)
-                                        : g_strdup("");
+            g_autofree char *size =
+                memory > 0 && cards[i].memory != NULL
+                    ? g_strdup_printf(",%s=%" G_GINT64_FORMAT, cards[i].memory, memory)
+                    : g_strdup("");
             bool no_edid = strcmp(type, "std") == 0 && build->windows > 0;
 
             if (is_qxl && type[3] != '\0') {
@@ -70,7 +71,8 @@ qemu_add_display(QemuBuild *build, GError **error)
     }
     if (headless) {
         qemu_add(build, "-display", "none");
-        qemu_machine_option(build, "smm=off"); /* SeaBIOS without a screen hangs in it on some hosts */
+        qemu_machine_option(build,
+                            "smm=off"); /* SeaBIOS without a screen hangs in it on some hosts */
     } else {
         qemu_add(build, "-vnc", "unix:%s/%u.vnc,password=on", build->host->run_dir, build->vmid);
         if (keyboard != NULL) {
@@ -100,7 +102,8 @@ smbios_value(const QPropertyString *smbios, const char *name, GError **error)
     if (strcmp(name, "uuid") == 0 || !q_property_bool(smbios, "base64", false)) {
         return g_strdup(text);
     }
-    g_autofree char *padded = g_strdup_printf("%s%s", text, &"==="[MIN(3, 3 - (4 - strlen(text) % 4) % 4)]);
+    g_autofree char *padded =
+        g_strdup_printf("%s%s", text, &"==="[MIN(3, 3 - (4 - strlen(text) % 4) % 4)]);
     g_autofree guchar *bytes = g_base64_decode(padded, &length);
     g_autofree char *plain = g_strndup((const char *)bytes, length);
     if (length == 0 || strlen(plain) != length || !g_utf8_validate(plain, -1, NULL)) {
@@ -113,7 +116,8 @@ smbios_value(const QPropertyString *smbios, const char *name, GError **error)
 bool
 qemu_add_smbios(QemuBuild *build, GError **error)
 {
-    static const char *const names[] = { "uuid", "version", "serial", "manufacturer", "product", "sku", "family" };
+    static const char *const names[] = { "uuid",    "version", "serial", "manufacturer",
+                                         "product", "sku",     "family" };
     g_autoptr(GError) bad = NULL;
     g_autoptr(QPropertyString) smbios = guest_get_properties(build->section, "smbios1", &bad);
     const char *generation = guest_get(build->section, "vmgenid");

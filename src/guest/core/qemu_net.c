@@ -2,8 +2,8 @@
 #include <string.h>
 
 static void
-append_virtio_options(QemuBuild *build, const QPropertyString *net, const char *bridge, GString *device,
-                      int64_t *mtu)
+append_virtio_options(QemuBuild *build, const QPropertyString *net, const char *bridge,
+                      GString *device, int64_t *mtu)
 {
     int64_t queues = q_property_int(net, "queues", 0);
     int bridge_mtu = bridge != NULL && build->host->bridge_mtu != NULL
@@ -12,7 +12,8 @@ append_virtio_options(QemuBuild *build, const QPropertyString *net, const char *
 
     if (queues > 1) {
         g_string_append_printf(device, ",mq=on%s,vectors=%" G_GINT64_FORMAT,
-                               guest_machine_since(&build->machine, 7, 1, 0) ? ",packed=on" : "", 2 * queues + 2);
+                               guest_machine_since(&build->machine, 7, 1, 0) ? ",packed=on" : "",
+                               2 * queues + 2);
     }
     if (guest_machine_since(&build->machine, 7, 1, 0)) {
         g_string_append(device, ",rx_queue_size=1024,tx_queue_size=256");
@@ -34,13 +35,14 @@ check_mtu(QemuBuild *build, const char *id, const char *bridge, int64_t mtu, GEr
                          : 0;
 
     if (mtu > 0 && mtu < 576) {
-        return q_set_error(error, Q_ERROR_INVALID, "%s: an MTU of %" G_GINT64_FORMAT " is too small: 576 at least",
-                           id, mtu);
+        return q_set_error(error, Q_ERROR_INVALID,
+                           "%s: an MTU of %" G_GINT64_FORMAT " is too small: 576 at least", id,
+                           mtu);
     }
     return mtu <= 0 || bridge_mtu <= 0 || mtu <= bridge_mtu
            || q_set_error(error, Q_ERROR_INVALID,
-                          "%s: an MTU of %" G_GINT64_FORMAT " is more than the %d of bridge '%s'", id, mtu,
-                          bridge_mtu, bridge);
+                          "%s: an MTU of %" G_GINT64_FORMAT " is more than the %d of bridge '%s'",
+                          id, mtu, bridge_mtu, bridge);
 }
 
 static void
@@ -51,7 +53,8 @@ add_backend(QemuBuild *build, const char *id, int index, const QPropertyString *
     int64_t queues = is_virtio ? q_property_int(net, "queues", 0) : 0;
 
     if (bridge == NULL) {
-        g_autofree char *hostname = name != NULL ? g_strdup_printf(",hostname=%s", name) : g_strdup("");
+        g_autofree char *hostname =
+            name != NULL ? g_strdup_printf(",hostname=%s", name) : g_strdup("");
         qemu_add(build, "-netdev", "user,id=%s%s", id, hostname);
         return;
     }
@@ -65,7 +68,8 @@ add_backend(QemuBuild *build, const char *id, int index, const QPropertyString *
     port->vnet_hdr = is_virtio;
     port->queues = queues;
     g_ptr_array_add(build->command->ports, port);
-    g_autofree char *many = queues > 1 ? g_strdup_printf(",queues=%" G_GINT64_FORMAT, queues) : g_strdup("");
+    g_autofree char *many =
+        queues > 1 ? g_strdup_printf(",queues=%" G_GINT64_FORMAT, queues) : g_strdup("");
     qemu_add(build, "-netdev", "tap,id=%s,ifname=%s,script=no,downscript=no%s%s", id, port->ifname,
              is_virtio && build->host->vhost && build->command->kvm ? ",vhost=on" : "", many);
 }
@@ -88,7 +92,8 @@ add_network(QemuBuild *build, const char *id, int index, GError **error)
     int64_t mtu = 0;
 
     if (mac == NULL) {
-        return q_set_error(error, Q_ERROR_INVALID, "%s: no macaddr: set the key anew and one is made", id);
+        return q_set_error(error, Q_ERROR_INVALID,
+                           "%s: no macaddr: set the key anew and one is made", id);
     }
     g_string_append_printf(device, ",mac=%s,netdev=%s,id=%s", mac, id, id);
     if (address != NULL) {

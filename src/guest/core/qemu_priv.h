@@ -7,10 +7,10 @@ typedef struct {
     const GuestSection *section;
     const GuestHost *host;
     GuestMachine machine;
-    int windows;            /* version, 0: no Windows */
+    int windows; /* version, 0: no Windows */
     GPtrArray *drives;
-    GHashTable *boot;       /* device id -> bootindex */
-    GHashTable *bridges;    /* set of "pci.3", "pci.4" that are there already */
+    GHashTable *boot;    /* device id -> bootindex */
+    GHashTable *bridges; /* set of "pci.3", "pci.4" that are there already */
     GString *machine_options;
     GuestCommand *command;
 } QemuBuild;

@@ -3,9 +3,12 @@
 
 #define ROOT_ONLY NULL
 #define OS_TYPES "other wxp w2k w2k3 w2k8 wvista win7 win8 win10 win11 l24 l26 solaris"
-#define KEYMAPS                                                                                          \
-    "de de-ch da en-gb en-us es fi fr fr-be fr-ca fr-ch hu is it ja lt mk nl no pl pt pt-br sv sl tr"
-#define DNS_NAME "(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+#define KEYMAPS                                                                                    \
+    "de de-ch da en-gb en-us es fi fr fr-be fr-ca fr-ch hu is it ja lt mk nl no pl pt pt-br sv "   \
+    "sl tr"
+#define DNS_NAME                                                                                   \
+    "(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}["  \
+    "A-Za-z0-9])?)*"
 #define UUID "[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}"
 #define TAG "[A-Za-z0-9_][A-Za-z0-9_\\-+.]*"
 #define STORAGE_ID "[A-Za-z][A-Za-z0-9\\-_.]*[A-Za-z0-9]"
@@ -174,7 +177,8 @@ check_number(const GuestKey *key, const char *value, QPropertyCheck check, GErro
             return NULL;
         }
         if (number > key->max) {
-            q_set_error(error, Q_ERROR_INVALID, "value must have a maximum value of %.0f", key->max);
+            q_set_error(error, Q_ERROR_INVALID, "value must have a maximum value of %.0f",
+                        key->max);
             return NULL;
         }
     }
@@ -191,7 +195,8 @@ check_text(const GuestKey *key, const char *value, GError **error)
                            "value '%s' does not have a value in the enumeration '%s'", value, list);
     }
     if (key->pattern != NULL && !q_matches(key->pattern, value)) {
-        return q_set_error(error, Q_ERROR_INVALID, "value does not match the regex pattern: '%s'", value);
+        return q_set_error(error, Q_ERROR_INVALID, "value does not match the regex pattern: '%s'",
+                           value);
     }
     if (key->max_length > 0 && g_utf8_strlen(value, -1) > key->max_length) {
         return q_set_error(error, Q_ERROR_INVALID, "value may only be %d characters long",
@@ -204,7 +209,9 @@ check_text(const GuestKey *key, const char *value, GError **error)
 static bool
 check_drive(const QPropertyString *drive, bool is_virtio, GError **error)
 {
-    static const char *const limits[] = { "mbps", "mbps_rd", "mbps_wr", "iops", "iops_rd", "iops_wr" };
+    static const char *const limits[] = {
+        "mbps", "mbps_rd", "mbps_wr", "iops", "iops_rd", "iops_wr"
+    };
     bool cdrom = g_strcmp0(q_property_get(drive, "media", NULL), "cdrom") == 0;
 
     for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
@@ -212,10 +219,12 @@ check_drive(const QPropertyString *drive, bool is_virtio, GError **error)
         g_autofree char *length = g_strdup_printf(
             "%s%s_max_length", g_str_has_prefix(limits[i], "mbps") ? "bps" : "iops", limits[i] + 4);
 
-        if (q_property_get(drive, max, NULL) != NULL && q_property_get(drive, limits[i], NULL) == NULL) {
+        if (q_property_get(drive, max, NULL) != NULL
+            && q_property_get(drive, limits[i], NULL) == NULL) {
             return q_set_error(error, Q_ERROR_INVALID, "'%s' requires '%s'", max, limits[i]);
         }
-        if (q_property_get(drive, length, NULL) != NULL && q_property_get(drive, max, NULL) == NULL) {
+        if (q_property_get(drive, length, NULL) != NULL
+            && q_property_get(drive, max, NULL) == NULL) {
             return q_set_error(error, Q_ERROR_INVALID, "'%s' requires '%s'", length, max);
         }
     }
@@ -224,16 +233,19 @@ check_drive(const QPropertyString *drive, bool is_virtio, GError **error)
             && (q_property_get(drive, limits[i + 1], NULL) != NULL
                 || q_property_get(drive, limits[i + 2], NULL) != NULL)) {
             return q_set_error(error, Q_ERROR_INVALID,
-                               "'%s' cannot be combined with limits for reads or writes alone", limits[i]);
+                               "'%s' cannot be combined with limits for reads or writes alone",
+                               limits[i]);
         }
     }
     if (cdrom && is_virtio) {
-        return q_set_error(error, Q_ERROR_INVALID, "a CD-ROM drive cannot be on virtio: use ide, sata or scsi");
+        return q_set_error(error, Q_ERROR_INVALID,
+                           "a CD-ROM drive cannot be on virtio: use ide, sata or scsi");
     }
     if (cdrom
         && (q_property_get(drive, "format", NULL) != NULL
             || q_property_get(drive, "snapshot", NULL) != NULL)) {
-        return q_set_error(error, Q_ERROR_INVALID, "a CD-ROM drive has neither 'format' nor 'snapshot'");
+        return q_set_error(error, Q_ERROR_INVALID,
+                           "a CD-ROM drive has neither 'format' nor 'snapshot'");
     }
     return true;
 }
@@ -269,7 +281,8 @@ guest_key_check(const GuestKey *key, const char *value, QPropertyCheck check, GE
     case GUEST_NUMBER:
         return check_number(key, value, check, error);
     case GUEST_PROPERTIES: {
-        g_autoptr(QPropertyString) string = q_property_string_parse(key->properties, value, check, error);
+        g_autoptr(QPropertyString) string =
+            q_property_string_parse(key->properties, value, check, error);
 
         if (string == NULL) {
             return NULL;

@@ -57,13 +57,14 @@ const GuestKey *guest_key_find(const char *name, int *index);
  */
 char *guest_key_check(const GuestKey *key, const char *value, QPropertyCheck check, GError **error);
 
-bool guest_vmid_is_valid(uint32_t vmid); /* 100 … 999999999 */
+bool guest_vmid_is_valid(uint32_t vmid);     /* 100 … 999999999 */
 bool guest_key_is_disk(const GuestKey *key); /* ide sata scsi virtio */
 
 /* Formats of several keys, for those who take them apart. Defined in properties.c. */
-extern const QPropertyRow guest_disk_rows[], guest_net_rows[], guest_agent_rows[], guest_boot_rows[],
-    guest_machine_rows[], guest_memory_rows[], guest_vga_rows[], guest_smbios_rows[], guest_cpu_rows[],
-    guest_startup_rows[], guest_audio_rows[], guest_efidisk_rows[], guest_tpm_rows[], guest_hostpci_rows[],
-    guest_usb_rows[], guest_numa_rows[], guest_rng_rows[], guest_watchdog_rows[], guest_virtiofs_rows[],
+extern const QPropertyRow guest_disk_rows[], guest_net_rows[], guest_agent_rows[],
+    guest_boot_rows[], guest_machine_rows[], guest_memory_rows[], guest_vga_rows[],
+    guest_smbios_rows[], guest_cpu_rows[], guest_startup_rows[], guest_audio_rows[],
+    guest_efidisk_rows[], guest_tpm_rows[], guest_hostpci_rows[], guest_usb_rows[],
+    guest_numa_rows[], guest_rng_rows[], guest_watchdog_rows[], guest_virtiofs_rows[],
     guest_spice_rows[], guest_ivshmem_rows[], guest_unused_rows[], guest_ipconfig_rows[],
     guest_cicustom_rows[];

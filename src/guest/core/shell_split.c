@@ -31,7 +31,8 @@ guest_shell_split(const char *text, GError **error)
                 char quote = *c;
                 c = read_quoted(c + 1, quote, word);
                 if (c == NULL) {
-                    q_set_error(error, Q_ERROR_INVALID, "the quote %c does not end in: %s", quote, text);
+                    q_set_error(error, Q_ERROR_INVALID, "the quote %c does not end in: %s", quote,
+                                text);
                     return NULL;
                 }
             } else {

@@ -7,7 +7,8 @@
 #define PATHS "/[-/a-zA-Z0-9_.@]*"
 #define SERVER "[A-Za-z0-9]([A-Za-z0-9.\\-:]*[A-Za-z0-9])?"
 #define NAME "[A-Za-z][A-Za-z0-9\\-_.]*[A-Za-z0-9]"
-#define NODE_LIST "[a-zA-Z0-9]([a-zA-Z0-9\\-]*[a-zA-Z0-9])?([,; ]+[a-zA-Z0-9]([a-zA-Z0-9\\-]*[a-zA-Z0-9])?)*"
+#define NODE_LIST                                                                                  \
+    "[a-zA-Z0-9]([a-zA-Z0-9\\-]*[a-zA-Z0-9])?([,; ]+[a-zA-Z0-9]([a-zA-Z0-9\\-]*[a-zA-Z0-9])?)*"
 
 struct StorageConfig {
     QSectionConfig *sections;
@@ -15,9 +16,9 @@ struct StorageConfig {
     GPtrArray *warnings;
 };
 
-const char *const storage_types[]
-    = { "dir", "btrfs", "nfs", "cifs", "cephfs", "zfspool", "zfs", "lvm", "lvmthin", "iscsi", "iscsidirect",
-        "rbd", "pbs", "esxi", NULL };
+const char *const storage_types[] = { "dir",         "btrfs", "nfs", "cifs",    "cephfs",
+                                      "zfspool",     "zfs",   "lvm", "lvmthin", "iscsi",
+                                      "iscsidirect", "rbd",   "pbs", "esxi",    NULL };
 
 /* clang-format off */
 const StorageKey storage_keys[] = {
@@ -154,7 +155,8 @@ check_section(StorageConfig *config, const QSection *section)
     g_autoptr(GPtrArray) keys = q_section_keys(section);
 
     if (find_type(type) < 0) {
-        warn(config, "storage '%s': the type '%s' is not known here; the section is kept as it is", id, type);
+        warn(config, "storage '%s': the type '%s' is not known here; the section is kept as it is",
+             id, type);
         return;
     }
     if (!storage_id_is_valid(id)) {
@@ -164,8 +166,8 @@ check_section(StorageConfig *config, const QSection *section)
         const StorageKey *key = storage_key_find(keys->pdata[i]);
 
         if (key == NULL || !takes(key, type)) {
-            warn(config, "storage '%s': key '%s' is not known for type '%s'; it is kept as it is", id,
-                 (char *)keys->pdata[i], type);
+            warn(config, "storage '%s': key '%s' is not known for type '%s'; it is kept as it is",
+                 id, (char *)keys->pdata[i], type);
         }
     }
     for (const StorageKey *key = storage_keys; key->name != NULL; key++) {
@@ -252,7 +254,8 @@ storage_config_ids(const StorageConfig *config)
 const QSection *
 storage_config_find(const StorageConfig *config, const char *id, GError **error)
 {
-    const QSection *section = config->builtin != NULL ? q_section_config_find(config->builtin, id) : NULL;
+    const QSection *section =
+        config->builtin != NULL ? q_section_config_find(config->builtin, id) : NULL;
 
     if (section == NULL) {
         section = q_section_config_find(config->sections, id);
@@ -292,20 +295,23 @@ check_value(const char *type, const StorageKey *key, const char *value, GError *
         return g_strdup(yes ? "1" : "0");
     }
     if (key->type == STORAGE_INT
-        && !g_ascii_string_to_signed(value, 10, (gint64)key->min, (gint64)key->max, &number, NULL)) {
-        q_set_error(error, Q_ERROR_INVALID, "'%s' is no number from %.0f to %.0f", value, key->min, key->max);
+        && !g_ascii_string_to_signed(value, 10, (gint64)key->min, (gint64)key->max, &number,
+                                     NULL)) {
+        q_set_error(error, Q_ERROR_INVALID, "'%s' is no number from %.0f to %.0f", value, key->min,
+                    key->max);
         return NULL;
     }
     if (key->words != NULL && !q_is_word_of(key->words, value)) {
-        q_set_error(error, Q_ERROR_INVALID, "value '%s' does not have a value in the enumeration '%s'", value,
-                    key->words);
+        q_set_error(error, Q_ERROR_INVALID,
+                    "value '%s' does not have a value in the enumeration '%s'", value, key->words);
         return NULL;
     }
     if (key->pattern != NULL && !q_matches(key->pattern, value)) {
         q_set_error(error, Q_ERROR_INVALID, "value does not match the regex pattern: '%s'", value);
         return NULL;
     }
-    if (q_is_word_of("path mountpoint", key->name) && g_regex_match_simple("(^|/)\\.\\.(/|$)", value, 0, 0)) {
+    if (q_is_word_of("path mountpoint", key->name)
+        && g_regex_match_simple("(^|/)\\.\\.(/|$)", value, 0, 0)) {
         q_set_error(error, Q_ERROR_INVALID, "'%s': '..' is not allowed", value);
         return NULL;
     }
@@ -313,8 +319,8 @@ check_value(const char *type, const StorageKey *key, const char *value, GError *
         g_auto(GStrv) parts = q_split_list(value);
         for (int i = 0; parts[i] != NULL; i++) {
             if (!q_is_word_of(types[find_type(type)].contents, parts[i])) {
-                q_set_error(error, Q_ERROR_INVALID, "storage type '%s' does not support content type '%s'",
-                            type, parts[i]);
+                q_set_error(error, Q_ERROR_INVALID,
+                            "storage type '%s' does not support content type '%s'", type, parts[i]);
                 return NULL;
             }
         }
@@ -347,8 +353,10 @@ set_values(QSection *section, GHashTable *values, bool is_new, char **blame, GEr
             if (value == NULL) {
                 return blame_key(blame, key->name);
             }
-            if (!is_new && required && g_strcmp0(q_section_get(section, key->name, NULL), value) != 0) {
-                q_set_error(error, Q_ERROR_INVALID, "can't change value of fixed parameter '%s'", key->name);
+            if (!is_new && required
+                && g_strcmp0(q_section_get(section, key->name, NULL), value) != 0) {
+                q_set_error(error, Q_ERROR_INVALID, "can't change value of fixed parameter '%s'",
+                            key->name);
                 return blame_key(blame, key->name);
             }
             q_section_set(section, key->name, value);
@@ -358,8 +366,8 @@ set_values(QSection *section, GHashTable *values, bool is_new, char **blame, GEr
 }
 
 bool
-storage_config_add(StorageConfig *config, const char *type, const char *id, GHashTable *values, char **blame,
-                   GError **error)
+storage_config_add(StorageConfig *config, const char *type, const char *id, GHashTable *values,
+                   char **blame, GError **error)
 {
     if (find_type(type) < 0) {
         q_set_error(error, Q_ERROR_INVALID, "there is no storage type '%s'", type);
@@ -367,7 +375,8 @@ storage_config_add(StorageConfig *config, const char *type, const char *id, GHas
     }
     if (!storage_id_is_valid(id)) {
         q_set_error(error, Q_ERROR_INVALID,
-                    "'%s' is no storage id: a letter, then letters, digits, - _ . and a letter or digit at the end",
+                    "'%s' is no storage id: a letter, then letters, digits, - _ . and a letter or "
+                    "digit at the end",
                     id);
         return blame_key(blame, "storage");
     }
@@ -402,8 +411,8 @@ storage_config_add(StorageConfig *config, const char *type, const char *id, GHas
 }
 
 bool
-storage_config_set(StorageConfig *config, const char *id, GHashTable *values, char **removed, char **blame,
-                   GError **error)
+storage_config_set(StorageConfig *config, const char *id, GHashTable *values, char **removed,
+                   char **blame, GError **error)
 {
     QSection *section = q_section_config_find(config->sections, id);
 
@@ -414,7 +423,8 @@ storage_config_set(StorageConfig *config, const char *id, GHashTable *values, ch
         g_autoptr(GPtrArray) keys = q_section_keys(builtin);
 
         for (guint i = 0; i < keys->len; i++) {
-            g_hash_table_insert(own, keys->pdata[i], (char *)q_section_get(builtin, keys->pdata[i], NULL));
+            g_hash_table_insert(own, keys->pdata[i],
+                                (char *)q_section_get(builtin, keys->pdata[i], NULL));
         }
         section = q_section_config_add(config->sections, "dir", "local", error);
         if (section == NULL || !set_values(section, own, true, blame, error)) {
@@ -425,14 +435,16 @@ storage_config_set(StorageConfig *config, const char *id, GHashTable *values, ch
         return q_set_error(error, Q_ERROR_NOT_FOUND, "storage '%s' does not exist", id);
     }
     if (find_type(q_section_type(section)) < 0) {
-        return q_set_error(error, Q_ERROR_UNSUPPORTED, "storage '%s': the type '%s' is not known here", id,
+        return q_set_error(error, Q_ERROR_UNSUPPORTED,
+                           "storage '%s': the type '%s' is not known here", id,
                            q_section_type(section));
     }
     for (int i = 0; removed != NULL && removed[i] != NULL; i++) {
         const StorageKey *key = storage_key_find(removed[i]);
 
         if (key != NULL && is_fixed(key, q_section_type(section))) {
-            q_set_error(error, Q_ERROR_INVALID, "unable to delete required option '%s'", removed[i]);
+            q_set_error(error, Q_ERROR_INVALID, "unable to delete required option '%s'",
+                        removed[i]);
             return blame_key(blame, "delete");
         }
         q_section_set(section, removed[i], NULL);
@@ -450,7 +462,8 @@ storage_config_remove(StorageConfig *config, const char *id, GError **error)
         g_autofree char *prefix = g_strconcat(id, ":", NULL);
 
         if (g_str_has_prefix(base, prefix)) {
-            return q_set_error(error, Q_ERROR_BUSY, "can't remove storage '%s' - it is the base of '%s'", id,
+            return q_set_error(error, Q_ERROR_BUSY,
+                               "can't remove storage '%s' - it is the base of '%s'", id,
                                q_section_id(sections->pdata[i]));
         }
     }

@@ -11,7 +11,7 @@ typedef enum { STORAGE_STRING, STORAGE_BOOL, STORAGE_INT } StorageKeyType;
 typedef struct {
     const char *name;
     StorageKeyType type;
-    const char *fixed;    /* types (blank separated) in which it is required and cannot be changed */
+    const char *fixed; /* types (blank separated) in which it is required and cannot be changed */
     const char *optional; /* types in which it may be given; "*": all that we know */
     const char *words;
     const char *pattern;
@@ -19,7 +19,7 @@ typedef struct {
     const char *doc;
 } StorageKey;
 
-extern const StorageKey storage_keys[]; /* ends with a row without name */
+extern const StorageKey storage_keys[];   /* ends with a row without name */
 extern const char *const storage_types[]; /* every type whose keys we know, NULL at the end */
 
 const StorageKey *storage_key_find(const char *name);
@@ -39,9 +39,9 @@ GPtrArray *storage_config_ids(const StorageConfig *config);
 const QSection *storage_config_find(const StorageConfig *config, const char *id, GError **error);
 
 /**
- * storage_config_add: @values key -> value. Errors: Q_ERROR_EXISTS "storage ID 'X' already defined",
- *   Q_ERROR_INVALID for a bad id, type, missing or bad key; *@blame (out) (optional) (transfer full)
- *   is the key to blame.
+ * storage_config_add: @values key -> value. Errors: Q_ERROR_EXISTS "storage ID 'X' already
+ * defined", Q_ERROR_INVALID for a bad id, type, missing or bad key; *@blame (out) (optional)
+ * (transfer full) is the key to blame.
  */
 bool storage_config_add(StorageConfig *config, const char *type, const char *id, GHashTable *values,
                         char **blame, GError **error);
@@ -59,5 +59,6 @@ char **storage_section_content(const QSection *section);               /* (trans
 char *storage_section_format(const QSection *section);                 /* default image format */
 char *storage_section_path(const QSection *section);                   /* file types; else NULL */
 
-/** storage_section_folder: where files of @content are, `content-dirs` respected. (transfer full) */
+/** storage_section_folder: where files of @content are, `content-dirs` respected. (transfer full)
+ */
 char *storage_section_folder(const QSection *section, const char *content);

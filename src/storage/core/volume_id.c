@@ -18,15 +18,16 @@ volume_id_parse(const char *text, GError **error)
 {
     const char *colon = strchr(text, ':');
     if (colon == NULL || colon == text || colon[1] == '\0') {
-        q_set_error(error, Q_ERROR_INVALID, "unable to parse volume ID '%s': expected STORAGE:VOLUME", text);
+        q_set_error(error, Q_ERROR_INVALID,
+                    "unable to parse volume ID '%s': expected STORAGE:VOLUME", text);
         return NULL;
     }
     g_autoptr(VolumeId) id = g_new0(VolumeId, 1);
     id->storage = g_strndup(text, colon - text);
     id->name = g_strdup(colon + 1);
     if (!storage_id_is_valid(id->storage)) {
-        q_set_error(error, Q_ERROR_INVALID, "unable to parse volume ID '%s': bad storage '%s'", text,
-                    id->storage);
+        q_set_error(error, Q_ERROR_INVALID, "unable to parse volume ID '%s': bad storage '%s'",
+                    text, id->storage);
         return NULL;
     }
     for (const char *c = id->name; *c != '\0'; c++) {
@@ -79,7 +80,8 @@ static const struct {
 };
 /* clang-format on */
 
-const char *const file_contents[] = { "images", "iso", "vztmpl", "backup", "snippets", "import", "rootdir", NULL };
+const char *const file_contents[] = { "images",   "iso",    "vztmpl",  "backup",
+                                      "snippets", "import", "rootdir", NULL };
 
 const char *
 file_content_folder(const char *content)
@@ -103,7 +105,8 @@ file_volume_clear(FileVolume *volume)
 static GMatchInfo *
 match(const char *pattern, const char *text)
 {
-    g_autoptr(GRegex) regex = g_regex_new(pattern, G_REGEX_ANCHORED | G_REGEX_DOLLAR_ENDONLY, 0, NULL);
+    g_autoptr(GRegex) regex =
+        g_regex_new(pattern, G_REGEX_ANCHORED | G_REGEX_DOLLAR_ENDONLY, 0, NULL);
     GMatchInfo *info = NULL;
 
     g_assert(regex != NULL);
@@ -159,7 +162,8 @@ parse_file(const char *name, FileVolume *volume)
     for (size_t i = 1; slash != NULL && i < G_N_ELEMENTS(kinds); i++) {
         const char *content = kinds[i].content;
 
-        if (strlen(content) != (size_t)(slash - name) || strncmp(content, name, slash - name) != 0) {
+        if (strlen(content) != (size_t)(slash - name)
+            || strncmp(content, name, slash - name) != 0) {
             continue;
         }
         g_autofree char *pattern = g_strdup_printf("%s$", kinds[i].pattern);
@@ -191,7 +195,8 @@ file_volume_parse(const char *name, FileVolume *volume, GError **error)
 
     if (climbs || !(parse_image(name, &parsed) || parse_file(name, &parsed))) {
         file_volume_clear(&parsed);
-        return q_set_error(error, Q_ERROR_INVALID, "unable to parse directory volume name '%s'", name);
+        return q_set_error(error, Q_ERROR_INVALID, "unable to parse directory volume name '%s'",
+                           name);
     }
     *volume = parsed;
     return true;
@@ -200,8 +205,9 @@ file_volume_parse(const char *name, FileVolume *volume, GError **error)
 char *
 file_volume_of_file(const char *content, uint32_t vmid, const char *file)
 {
-    g_autofree char *name = strcmp(content, "images") == 0 ? g_strdup_printf("%u/%s", vmid, file)
-                                                           : g_strdup_printf("%s/%s", content, file);
+    g_autofree char *name = strcmp(content, "images") == 0
+                                ? g_strdup_printf("%u/%s", vmid, file)
+                                : g_strdup_printf("%s/%s", content, file);
     g_auto(FileVolume) volume = { 0 };
 
     return file[0] != '.' && file_volume_parse(name, &volume, NULL) ? g_steal_pointer(&name) : NULL;

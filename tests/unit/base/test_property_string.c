@@ -47,15 +47,15 @@ test_printed(void)
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(QPropertyString) string
-            = q_property_string_parse(cases[i].rows, cases[i].text, Q_PROPERTY_STRICT, &error);
+        g_autoptr(QPropertyString) string =
+            q_property_string_parse(cases[i].rows, cases[i].text, Q_PROPERTY_STRICT, &error);
         g_test_message("'%s'", cases[i].text);
         g_assert_no_error(error);
         g_autofree char *printed = q_property_string_text(string);
         g_assert_cmpstr(printed, ==, cases[i].printed);
         /* What is printed means the same. */
-        g_autoptr(QPropertyString) again
-            = q_property_string_parse(cases[i].rows, printed, Q_PROPERTY_STRICT, &error);
+        g_autoptr(QPropertyString) again =
+            q_property_string_parse(cases[i].rows, printed, Q_PROPERTY_STRICT, &error);
         g_assert_no_error(error);
         g_autofree char *reprinted = q_property_string_text(again);
         g_assert_cmpstr(reprinted, ==, printed);
@@ -88,10 +88,10 @@ test_refused(void)
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) strict = NULL, lenient = NULL;
-        g_autoptr(QPropertyString) refused
-            = q_property_string_parse(rows, cases[i].text, Q_PROPERTY_STRICT, &strict);
-        g_autoptr(QPropertyString) read
-            = q_property_string_parse(rows, cases[i].text, Q_PROPERTY_LENIENT, &lenient);
+        g_autoptr(QPropertyString) refused =
+            q_property_string_parse(rows, cases[i].text, Q_PROPERTY_STRICT, &strict);
+        g_autoptr(QPropertyString) read =
+            q_property_string_parse(rows, cases[i].text, Q_PROPERTY_LENIENT, &lenient);
 
         g_test_message("'%s'", cases[i].text);
         g_assert_null(refused);
@@ -118,8 +118,8 @@ test_sizes(void)
 static void
 test_access(void)
 {
-    g_autoptr(QPropertyString) string
-        = q_property_string_parse(rows, "x,on=1,count=7,rate=1.5,size=2K", Q_PROPERTY_STRICT, NULL);
+    g_autoptr(QPropertyString) string =
+        q_property_string_parse(rows, "x,on=1,count=7,rate=1.5,size=2K", Q_PROPERTY_STRICT, NULL);
 
     g_assert_true(q_property_bool(string, "on", false));
     g_assert_cmpint(q_property_int(string, "count", 0), ==, 7);

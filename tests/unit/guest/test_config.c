@@ -58,7 +58,8 @@ test_rewritten(void)
 static void
 test_description(void)
 {
-    g_autoptr(GuestConfig) config = guest_config_parse("#one\n#50%25 %C3%A4\ncores: 1\ndescription: two\n");
+    g_autoptr(GuestConfig) config =
+        guest_config_parse("#one\n#50%25 %C3%A4\ncores: 1\ndescription: two\n");
 
     g_assert_cmpstr(guest_get(guest_config_main(config), "description"), ==, "one\n50% ä\ntwo");
     guest_set(guest_config_main(config), "description", "50% ä");
@@ -83,14 +84,26 @@ test_bad_line_replaced(void)
 static void
 test_random_round_trip(void)
 {
-    static const char *const pieces[] = { "cores: 2", "#text %41", "[PENDING]", "[snap1]", "[x", "scsi0: st:v", "junk",
-                                          "delete: cores", "net0: virtio=02:00:00:00:00:01", "", "foo: bar", "boot: ",
-                                          "[special:cloudinit]", "cores: x" };
+    static const char *const pieces[] = { "cores: 2",
+                                          "#text %41",
+                                          "[PENDING]",
+                                          "[snap1]",
+                                          "[x",
+                                          "scsi0: st:v",
+                                          "junk",
+                                          "delete: cores",
+                                          "net0: virtio=02:00:00:00:00:01",
+                                          "",
+                                          "foo: bar",
+                                          "boot: ",
+                                          "[special:cloudinit]",
+                                          "cores: x" };
 
     for (int round = 0; round < 2000; round++) {
         g_autoptr(GString) text = g_string_new(NULL);
         for (int n = g_test_rand_int_range(0, 15); n > 0; n--) {
-            g_string_append_printf(text, "%s\n", pieces[g_test_rand_int_range(0, G_N_ELEMENTS(pieces))]);
+            g_string_append_printf(text, "%s\n",
+                                   pieces[g_test_rand_int_range(0, G_N_ELEMENTS(pieces))]);
         }
         g_autoptr(GuestConfig) config = guest_config_parse(text->str);
         g_autofree char *once = guest_config_text(config);
@@ -133,9 +146,10 @@ test_shell_split(void)
 static void
 test_boot_default(void)
 {
-    g_autoptr(GuestConfig) config = guest_config_parse(
-        "net3: virtio=02:00:00:00:00:01\nvirtio1: st:9/vm-9-disk-1.raw\nscsi2: st:9/vm-9-disk-0.raw\n"
-        "ide0: st:vm-9-cloudinit,media=cdrom\nide2: st:iso/a.iso,media=cdrom\n");
+    g_autoptr(GuestConfig) config =
+        guest_config_parse("net3: virtio=02:00:00:00:00:01\nvirtio1: st:9/vm-9-disk-1.raw\nscsi2: "
+                           "st:9/vm-9-disk-0.raw\n"
+                           "ide0: st:vm-9-cloudinit,media=cdrom\nide2: st:iso/a.iso,media=cdrom\n");
     g_autofree char *order = guest_boot_default(guest_config_main(config));
     g_autoptr(GuestConfig) empty = guest_config_parse("cores: 1\n");
 

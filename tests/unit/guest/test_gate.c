@@ -148,7 +148,8 @@ test_sockets_die(void)
     if (!can_gate()) {
         return;
     }
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t length = sizeof(address);
     int server = socket(AF_INET, SOCK_STREAM, 0), small = 4096, pipes[2];
     char byte = 0;
@@ -163,7 +164,8 @@ test_sockets_die(void)
     if (child == 0) {
         static char data[1 << 20];
         int fd = socket(AF_INET, SOCK_STREAM, 0);
-        if (!gate_enter(old_term, VMID, NULL) || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        if (!gate_enter(old_term, VMID, NULL)
+            || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
             _exit(1);
         }
         send(fd, data, sizeof(data), MSG_DONTWAIT); /* more than the other side reads */

@@ -37,7 +37,8 @@ test_running(void)
     world_end(&w, "cores: 2\nname: web\n\n[PENDING]\ncores: 4\n", NULL);
 
     w = world("cores: 2\n\n[PENDING]\ncores: 4\n", true);
-    guest_change_set(w.config, "cores", "2", &w.change); /* the present value: nothing waits any more */
+    guest_change_set(w.config, "cores", "2",
+                     &w.change); /* the present value: nothing waits any more */
     world_end(&w, "cores: 2\n", NULL);
 
     w = world("cores: 2\n\n[PENDING]\ncores: 4\n", true);
@@ -58,13 +59,15 @@ test_running(void)
 
     w = world("scsi0: " DISK ",size=4G\n", true);
     guest_change_set(w.config, "scsi0", DISK ",size=4G,iothread=1", &w.change);
-    world_end(&w, "scsi0: " DISK ",size=4G\n\n[PENDING]\nscsi0: " DISK ",size=4G,iothread=1\n", NULL);
+    world_end(&w, "scsi0: " DISK ",size=4G\n\n[PENDING]\nscsi0: " DISK ",size=4G,iothread=1\n",
+              NULL);
 }
 
 static void
 test_volumes(void)
 {
-    World w = world("boot: order=scsi0;net0\nnet0: virtio=02:00:00:00:00:01\nscsi0: " DISK "\n", false);
+    World w =
+        world("boot: order=scsi0;net0\nnet0: virtio=02:00:00:00:00:01\nscsi0: " DISK "\n", false);
     guest_change_delete(w.config, "scsi0", false, &w.change); /* kept as unused, out of the order */
     world_end(&w, "boot: order=net0\nnet0: virtio=02:00:00:00:00:01\nunused0: " DISK "\n", NULL);
 
@@ -100,7 +103,8 @@ test_volumes(void)
 static void
 test_applied(void)
 {
-    World w = world("cores: 2\nname: x\nscsi0: " DISK "\n\n[PENDING]\ndelete: name,!scsi0\ncores: 4\n", false);
+    World w = world(
+        "cores: 2\nname: x\nscsi0: " DISK "\n\n[PENDING]\ndelete: name,!scsi0\ncores: 4\n", false);
     guest_pending_apply(w.config, &w.change);
     world_end(&w, "cores: 4\n", DISK);
 }
@@ -109,8 +113,10 @@ static void
 test_boot(void)
 {
     World w = world("boot: order=scsi0\nbootdisk: scsi0\nscsi0: " DISK "\n", false);
-    guest_change_set(w.config, "ide2", "st:iso/a.iso,media=cdrom", &w.change); /* a new CD can be booted */
-    world_end(&w, "boot: order=scsi0;ide2\nide2: st:iso/a.iso,media=cdrom\nscsi0: " DISK "\n", NULL);
+    guest_change_set(w.config, "ide2", "st:iso/a.iso,media=cdrom",
+                     &w.change); /* a new CD can be booted */
+    world_end(&w, "boot: order=scsi0;ide2\nide2: st:iso/a.iso,media=cdrom\nscsi0: " DISK "\n",
+              NULL);
 
     static const struct {
         const char *text;
@@ -130,8 +136,8 @@ test_boot(void)
 static void
 test_rows(void)
 {
-    g_autoptr(GuestConfig) config
-        = guest_config_parse("cores: 2\nname: x\n\n[PENDING]\ncores: 4\ndelete: name\nmemory: 99\n");
+    g_autoptr(GuestConfig) config =
+        guest_config_parse("cores: 2\nname: x\n\n[PENDING]\ncores: 4\ndelete: name\nmemory: 99\n");
     g_autoptr(GPtrArray) rows = guest_pending_rows(config);
     g_autoptr(GuestConfig) effective = guest_config_effective(config);
     const GuestPendingRow *cores = rows->pdata[0], *memory = rows->pdata[1], *name = rows->pdata[2];

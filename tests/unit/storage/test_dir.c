@@ -30,7 +30,8 @@ place_end(Place *p)
 {
     const char *const argv[] = { "rm", "-rf", p->path, NULL };
 
-    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL));
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL,
+                               NULL, NULL, NULL));
     storage_config_free(p->config);
     g_free(p->path);
 }
@@ -52,13 +53,15 @@ test_life(void)
 {
     Place p = place("");
     g_autoptr(GError) error = NULL;
-    g_autoptr(GPtrArray) volumes = g_ptr_array_new_with_free_func((GDestroyNotify)storage_volume_free);
+    g_autoptr(GPtrArray) volumes =
+        g_ptr_array_new_with_free_func((GDestroyNotify)storage_volume_free);
 
     g_assert_true(storage_dir.activate(p.section, &error));
     g_autofree char *raw = make(&p, 100, NULL, "raw", 1 << 20);
     g_autofree char *qcow2 = make(&p, 100, NULL, "qcow2", 3 << 20);
     g_assert_cmpstr(raw, ==, "100/vm-100-disk-0.raw");
-    g_assert_cmpstr(qcow2, ==, "100/vm-100-disk-1.qcow2"); /* a number once, whatever the extension */
+    g_assert_cmpstr(qcow2, ==,
+                    "100/vm-100-disk-1.qcow2"); /* a number once, whatever the extension */
     g_assert_true(storage_dir.free(p.section, raw, &error));
     g_autofree char *again = make(&p, 100, NULL, "qcow2", 1 << 20);
     g_assert_cmpstr(again, ==, "100/vm-100-disk-0.qcow2");
@@ -78,8 +81,9 @@ test_refused(void)
     Place p = place("");
     static const struct {
         const char *name, *format;
-    } cases[] = { { "../x.raw", "raw" }, { "a/b.raw", "raw" }, { ".x.raw", "raw" },    { "x.qcow2", "raw" },
-                  { "x y.raw", "raw" },  { NULL, "subvol" },  { NULL, "../../etc" } };
+    } cases[] = { { "../x.raw", "raw" }, { "a/b.raw", "raw" }, { ".x.raw", "raw" },
+                  { "x.qcow2", "raw" },  { "x y.raw", "raw" }, { NULL, "subvol" },
+                  { NULL, "../../etc" } };
 
     g_assert_true(storage_dir.activate(p.section, NULL));
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -108,7 +112,8 @@ test_protected(void)
     g_assert_true(storage_dir.activate(p.section, NULL));
     dump = g_build_filename(p.path, "dump/vzdump-qemu-100-x.vma", NULL);
     guard = g_strconcat(dump, ".protected", NULL);
-    g_assert_true(g_file_set_contents(dump, "x", 1, NULL) && g_file_set_contents(guard, "", 0, NULL));
+    g_assert_true(g_file_set_contents(dump, "x", 1, NULL)
+                  && g_file_set_contents(guard, "", 0, NULL));
     g_assert_false(storage_dir.free(p.section, "backup/vzdump-qemu-100-x.vma", &error));
     g_assert_error(error, Q_ERROR, Q_ERROR_DENIED);
     g_clear_error(&error);
@@ -117,10 +122,13 @@ test_protected(void)
     g_autofree char *folder = g_build_filename(p.path, "images/101", NULL);
     g_autofree char *clone = g_build_filename(folder, "vm-101-disk-0.qcow2", NULL);
     g_assert_cmpint(g_mkdir(folder, 0755), ==, 0);
-    const char *const argv[] = { "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b",
-                                 "../100/base-100-disk-0.raw", clone, NULL };
+    const char *const argv[] = { "qemu-img", "create", "-q",
+                                 "-f",       "qcow2",  "-F",
+                                 "raw",      "-b",     "../100/base-100-disk-0.raw",
+                                 clone,      NULL };
     int status = -1;
-    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, NULL));
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL,
+                               NULL, &status, NULL));
     g_assert_cmpint(status, ==, 0);
     g_assert_false(storage_dir.free(p.section, base, &error)); /* a clone stands on it */
     g_assert_error(error, Q_ERROR, Q_ERROR_BUSY);

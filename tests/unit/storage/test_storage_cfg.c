@@ -1,9 +1,10 @@
 #include "storage/core/storage_cfg.h"
 #include <string.h>
 
-static const char file[] = "dir: local\n\tpath /var/lib/vz\n\tcontent iso,backup\n\n"
-                           "# ours\nfrob: strange\n\twhat ever\n\n"
-                           "dir: shared\n\tpath /mnt/shared\n\tshared 1\n\tnodes node1,node2\n\tunknown x\n\n";
+static const char file[] =
+    "dir: local\n\tpath /var/lib/vz\n\tcontent iso,backup\n\n"
+    "# ours\nfrob: strange\n\twhat ever\n\n"
+    "dir: shared\n\tpath /mnt/shared\n\tshared 1\n\tnodes node1,node2\n\tunknown x\n\n";
 
 static void
 test_kept(void)
@@ -22,7 +23,8 @@ test_read(void)
     const QSection *shared = storage_config_find(config, "shared", NULL);
     g_autoptr(GPtrArray) ids = storage_config_ids(config);
     g_auto(GStrv) content = storage_section_content(shared);
-    g_autofree char *format = storage_section_format(shared), *iso = storage_section_folder(shared, "iso");
+    g_autofree char *format = storage_section_format(shared),
+                    *iso = storage_section_folder(shared, "iso");
     g_autoptr(GError) error = NULL;
 
     g_assert_cmpuint(ids->len, ==, 3);
@@ -46,7 +48,8 @@ test_local(void)
     g_assert_nonnull(storage_config_find(none, "local", NULL));
     g_assert_cmpstr(q_section_get(found, "path", ""), ==, "/var/lib/vz");
     g_autofree char *text = storage_config_text(other);
-    g_assert_cmpstr(text, ==, "dir: local\n\tpath /elsewhere\n\n"); /* kept, though it does not count */
+    g_assert_cmpstr(text, ==,
+                    "dir: local\n\tpath /elsewhere\n\n"); /* kept, though it does not count */
 }
 
 typedef struct {
@@ -108,7 +111,8 @@ static void
 test_change(void)
 {
     g_autoptr(StorageConfig) config = storage_config_parse(file);
-    g_autoptr(GHashTable) other = parse_keys("path=/other"), same = parse_keys("path=/mnt/shared;disable=1");
+    g_autoptr(GHashTable) other = parse_keys("path=/other"),
+                          same = parse_keys("path=/mnt/shared;disable=1");
     char *path[] = { (char *)"path", NULL }, *nodes[] = { (char *)"nodes", NULL };
     g_autoptr(GHashTable) nothing = parse_keys("");
 

@@ -3,8 +3,9 @@
 static void
 test_refused(void)
 {
-    static const char *const cases[] = { "", ":", "tank", "tank:", ":disk", "9tank:x", "tank/x:y", "t:x", "tank:a,b",
-                                         "tank:a\nb", "tank-:x" };
+    static const char *const cases[] = { "",         ":",         "tank",     "tank:",
+                                         ":disk",    "9tank:x",   "tank/x:y", "t:x",
+                                         "tank:a,b", "tank:a\nb", "tank-:x" };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_test_message("'%s'", cases[i]);
@@ -32,7 +33,8 @@ test_names(void)
         uint32_t vmid;
     } cases[] = {
         { "100/vm-100-disk-0.qcow2", "images", "qcow2", "images/100/vm-100-disk-0.qcow2", 100 },
-        { "100/base-100-disk-0.raw/101/vm-101-disk-0.qcow2", "images", "qcow2", "images/101/vm-101-disk-0.qcow2", 101 },
+        { "100/base-100-disk-0.raw/101/vm-101-disk-0.qcow2", "images", "qcow2",
+          "images/101/vm-101-disk-0.qcow2", 101 },
         { "100/any-name.raw", "images", "raw", "images/100/any-name.raw", 100 },
         { "iso/debian 12.ISO", "iso", "iso", "template/iso/debian 12.ISO", 0 },
         { "vztmpl/x.tar.zst", "vztmpl", "tar.zst", "template/cache/x.tar.zst", 0 },
@@ -40,10 +42,20 @@ test_names(void)
           "dump/vzdump-qemu-100-2026_02_27-21_07_30.vma.zst", 100 },
         { "snippets/user.yaml", "snippets", "snippets", "snippets/user.yaml", 0 },
         { "import/x.ova", "import", "ova", "import/x.ova", 0 },
-        { "100/vm-100-disk-0", NULL }, { "99/vm-99-disk-0.raw", NULL }, { "0100/vm-100-disk-0.raw", NULL },
-        { "100/../../../etc/x.raw", NULL }, { "iso/../x.iso", NULL }, { "iso/a/b.iso", NULL }, { "iso/x.exe", NULL },
-        { "100/..raw/x.raw", NULL }, { "../100/x.raw", NULL }, { "100/snap-a-vm.qcow2", NULL }, { "100/a b.raw", NULL },
-        { "100/vm.raw\n", NULL }, { "/etc/passwd", NULL }, { "", NULL },
+        { "100/vm-100-disk-0", NULL },
+        { "99/vm-99-disk-0.raw", NULL },
+        { "0100/vm-100-disk-0.raw", NULL },
+        { "100/../../../etc/x.raw", NULL },
+        { "iso/../x.iso", NULL },
+        { "iso/a/b.iso", NULL },
+        { "iso/x.exe", NULL },
+        { "100/..raw/x.raw", NULL },
+        { "../100/x.raw", NULL },
+        { "100/snap-a-vm.qcow2", NULL },
+        { "100/a b.raw", NULL },
+        { "100/vm.raw\n", NULL },
+        { "/etc/passwd", NULL },
+        { "", NULL },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
