@@ -231,7 +231,9 @@ arm(HaHost *host)
         if (!device_fits(host)) {
             return HA_REFUSED;
         }
-        ha_host_configure(host); /* a refusal of the device is over */
+        if (host->refusal != NULL && host->world->datacenter != NULL) {
+            ha_host_configure(host); /* a refusal of the device is over */
+        }
     }
     return outcome;
 }

@@ -8,6 +8,7 @@ enum {
     RENEW_GAP_MS = 100, /* a hurried manager does not flood the group */
     RENEWALS_MAX = 16,  /* under way; more would only wait behind these */
     ASK_AGAIN_MIN_MS = 20,
+    ASK_AGAIN_MS = 100,     /* how long it may still live is not known */
     ASK_AGAIN_MAX_MS = 500, /* the holder may have released it, or its node come back */
     RELEASE_AGAIN_MS = 500,
 };
@@ -157,7 +158,7 @@ refuse_for(HaKeeper *keeper, int64_t left_ms)
     keeper->left_ms = left_ms;
     keeper->state = KEEPER_IDLE;
     keeper->refused = true;
-    ask_again_in(keeper, left_ms > 0 ? left_ms + ASK_AGAIN_MIN_MS : ASK_AGAIN_MIN_MS);
+    ask_again_in(keeper, left_ms > 0 ? left_ms + ASK_AGAIN_MIN_MS : ASK_AGAIN_MS);
     keeper->news(keeper->data);
 }
 
@@ -190,8 +191,13 @@ on_taken(CfsClient *client, JsonObject *ok, const GError *error, gpointer data)
 static bool
 is_anothers(CfsClient *client, JsonObject *lease)
 {
-    return strcmp(q_json_string(lease, "state", ""), "held") == 0
-           && q_json_int(lease, "left_ms", 0) > 0
+    const char *state = q_json_string(lease, "state", "");
+
+    /* Fenced: nobody's, until the master gives it back. */
+    if (strcmp(state, "fenced") == 0) {
+        return true;
+    }
+    return strcmp(state, "held") == 0 && q_json_int(lease, "left_ms", 0) > 0
            && (strcmp(q_json_string(lease, "node", ""), cfs_client_node(client)) != 0
                || strcmp(q_json_string(lease, "boot", ""), cfs_client_boot(client)) != 0);
 }

@@ -21,9 +21,11 @@ struct WatchdogClient {
     guint readable; /* source ids */
     guint retry;
 
-    WatchdogRequest asked; /* under way; verb 0: nothing */
-    WatchdogRequest done;  /* the newest that was answered; verb 0: none, or told already */
+    WatchdogRequest asked;   /* under way; verb 0: nothing */
+    WatchdogRequest promise; /* the newest, to be sent when there is a way; verb 0: none */
+    WatchdogRequest done;    /* the newest that was answered; verb 0: none, or told already */
     uint32_t done_status;
+    bool denied; /* the newest promise: it will not be kept */
     bool said_away;
 
     bool armed;
@@ -72,6 +74,39 @@ reason(uint32_t status)
     }
 }
 
+/* Not "not now", but "never": the generation's time is over, or nobody knows of it. */
+static bool
+is_denial(uint32_t status)
+{
+    return status == ETIME || status == EPERM || status == EINVAL || status == ENODEV;
+}
+
+static bool send_request(WatchdogClient *client, const WatchdogRequest *request);
+
+static void
+send_promise(WatchdogClient *client)
+{
+    if (client->promise.verb != 0 && client->asked.verb == 0) {
+        send_request(client, &client->promise);
+    }
+}
+
+static void
+take_promise(WatchdogClient *client, uint32_t status)
+{
+    const WatchdogRequest *done = &client->done;
+
+    if (status == 0) {
+        client->owner = (HaGeneration){ done->epoch, done->sequence };
+        client->deadline = (HaTime){ done->deadline_boot_ms, done->deadline_raw_ms };
+    }
+    if (client->promise.verb != 0 && memcmp(&client->promise, done, sizeof *done) == 0
+        && (status == 0 || is_denial(status))) {
+        client->promise.verb = 0;
+        client->denied = status != 0;
+    }
+}
+
 static void
 take_answer(WatchdogClient *client, const WatchdogAnswer *answer)
 {
@@ -83,13 +118,14 @@ take_answer(WatchdogClient *client, const WatchdogAnswer *answer)
     client->asked.verb = 0;
     g_free(client->why);
     client->why = answer->status != 0 ? g_strdup(reason(answer->status)) : NULL;
-    if (client->done.verb == WATCHDOG_PROMISE && answer->status == 0) {
-        client->owner = (HaGeneration){ client->done.epoch, client->done.sequence };
-        client->deadline = (HaTime){ client->done.deadline_boot_ms, client->done.deadline_raw_ms };
+    if (client->done.verb == WATCHDOG_PROMISE) {
+        take_promise(client, answer->status);
     }
     if (client->done.verb == WATCHDOG_CLOSE && answer->status == 0) {
         client->owner = (HaGeneration){ 0, 0 };
+        client->promise.verb = 0;
     }
+    send_promise(client);
 }
 
 static gboolean
@@ -214,7 +250,22 @@ watchdog_client_promise(WatchdogClient *client, HaGeneration owner, HaTime deadl
         && client->deadline.raw_ms >= deadline.raw_ms) {
         return HA_DONE;
     }
-    return ask(client, WATCHDOG_PROMISE, owner, deadline);
+    if (client->denied) {
+        client->denied = false;
+        return HA_REFUSED;
+    }
+    /* Kept until it is answered, also over a restart of watchdogd: the newest is all that counts.
+     */
+    client->promise = (WatchdogRequest){
+        .magic = WATCHDOG_MAGIC,
+        .verb = WATCHDOG_PROMISE,
+        .epoch = owner.epoch,
+        .sequence = owner.sequence,
+        .deadline_boot_ms = deadline.boot_ms,
+        .deadline_raw_ms = deadline.raw_ms,
+    };
+    send_promise(client);
+    return HA_PENDING;
 }
 
 HaOutcome

@@ -18,7 +18,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(WatchdogClient, watchdog_client_free)
 
 /*
  * Each may be called again and again with the same arguments: HA_PENDING until the answer is there,
- * then HA_DONE, or HA_REFUSED once (the next call asks anew).
+ * then HA_DONE, or HA_REFUSED once (the next call asks anew). A promise is kept and sent when
+ * watchdogd is back; it is HA_REFUSED only if watchdogd will never keep it.
  */
 HaOutcome watchdog_client_arm(WatchdogClient *client);
 HaOutcome watchdog_client_promise(WatchdogClient *client, HaGeneration owner, HaTime deadline);

@@ -144,15 +144,23 @@ arm(Server *server, GError **error)
     return true;
 }
 
+/* Also while the device could not be opened again after our restart: a later deadline may allow it.
+ */
 static bool
 promise(Server *server, HaGeneration owner, const WatchdogRequest *request, GError **error)
 {
     HaTime deadline = { request->deadline_boot_ms, request->deadline_raw_ms };
 
-    if (server->device == NULL) {
+    if (!watchdog_armed(server->rule)) {
         return q_set_error(error, Q_ERROR_NOT_FOUND, "the watchdog is not open");
     }
-    return watchdog_promise(server->rule, owner, deadline, now(), error) && save(server, error);
+    if (!watchdog_promise(server->rule, owner, deadline, now(), error) || !save(server, error)) {
+        return false;
+    }
+    if (server->device == NULL) {
+        feed(server);
+    }
+    return true;
 }
 
 /* Only an open device can be closed in order: after our restart it may not be open yet. */

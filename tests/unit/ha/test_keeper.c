@@ -249,7 +249,7 @@ test_busy_says_how_long(Bench *bench, gconstpointer data)
     g_assert_cmpint(bench->takes, ==, 1);
     g_assert_cmpint(hold(bench, &lease), ==, HA_REFUSED);
     bench->take_error = Q_ERROR_CODES;
-    turn(30);
+    turn(120);
     g_assert_cmpint(hold(bench, &lease), ==, HA_PENDING);
     turn(20);
     g_assert_cmpint(bench->takes, ==, 2);
