@@ -4,9 +4,9 @@ static const char conf_text[] = "totem {\n  version: 2\n  cluster_name: lab\n  c
                                 "  secauth: on\n}\n";
 
 static QuorumMember members[] = {
-    { .id = 1, .name = "n1", .addr = "10.0.0.1", .votes = 1, .local = true },
-    { .id = 2, .name = "n2", .addr = "10.0.0.2", .votes = 1 },
-    { .id = 30, .name = "n30", .addr = "10.0.0.30", .votes = 0 },
+    { .id = 1, .name = (char *)"n1", .addr = (char *)"10.0.0.1", .votes = 1, .local = true },
+    { .id = 2, .name = (char *)"n2", .addr = (char *)"10.0.0.2", .votes = 1 },
+    { .id = 30, .name = (char *)"n30", .addr = (char *)"10.0.0.30", .votes = 0 },
 };
 
 static QuorumStatus *
