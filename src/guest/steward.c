@@ -11,6 +11,7 @@ struct GuestSteward {
     GuestWatch *watch;
     GuestWatchFunc notify;
     gpointer data;
+    CfsClient *cfs; /* only to hear of quorum */
     guint round_source, soon_source;
     bool busy, again; /* a look is under way; another one is wanted after it */
     int refs;         /* the daemon, and a look under way */
@@ -104,6 +105,22 @@ on_event(uint32_t vmid, GuestWatchEvent event, gpointer data)
     }
 }
 
+/* A new epoch: what is on record may have changed without us. */
+static void
+on_cluster(CfsClient *client, JsonObject *message, gpointer data)
+{
+    if (message == NULL || q_json_bool(message, "quorate", false)
+        || q_json_bool(message, "reread", false)) {
+        guest_steward_look(data);
+    }
+}
+
+static void
+on_connected(CfsClient *client, gpointer data)
+{
+    guest_steward_look(data);
+}
+
 GuestSteward *
 guest_steward_new(const char *program, GuestWatchFunc notify, gpointer data)
 {
@@ -113,9 +130,11 @@ guest_steward_new(const char *program, GuestWatchFunc notify, gpointer data)
     steward->notify = notify;
     steward->data = data;
     steward->refs = 1;
+    static const char *const no_prefixes[] = { NULL };
     steward->watch = guest_watch_new(on_event, steward);
+    steward->cfs = cfs_client_new_async(program, on_connected, NULL, steward);
+    cfs_client_watch(steward->cfs, no_prefixes, NULL, on_cluster, steward);
     steward->round_source = g_timeout_add_seconds(ROUND_S, look_again, steward);
-    guest_steward_look(steward);
     return steward;
 }
 
@@ -126,6 +145,7 @@ guest_steward_free(GuestSteward *steward)
         g_clear_handle_id(&steward->round_source, g_source_remove);
         g_clear_handle_id(&steward->soon_source, g_source_remove);
         g_clear_pointer(&steward->watch, guest_watch_free);
+        g_clear_pointer(&steward->cfs, cfs_client_free);
         steward_unref(steward);
     }
 }

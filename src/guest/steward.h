@@ -11,6 +11,6 @@ typedef struct GuestSteward GuestSteward;
 /** guest_steward_new: @notify (nullable): told of each event, as by guest_watch_new(). */
 GuestSteward *guest_steward_new(const char *program, GuestWatchFunc notify, gpointer data);
 
-/** guest_steward_look: look now: the daemon learnt of a new epoch. */
+/** guest_steward_look: look now, not only when it is time. */
 void guest_steward_look(GuestSteward *steward);
 void guest_steward_free(GuestSteward *steward);

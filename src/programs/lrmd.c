@@ -1,5 +1,6 @@
 /* quorate-lrmd: the local resource manager; holds this node's lease and ends its guests in time. */
 #include <stdlib.h>
+#include "guest/steward.h"
 #include "ha/core/lrm.h"
 #include "ha/host.h"
 #include "ha/lrm_socket.h"
@@ -97,7 +98,10 @@ main(void)
         q_err("%s", error->message);
         return EXIT_FAILURE;
     }
+    /* Guests that nobody put under HA are looked after as well. */
+    GuestSteward *steward = guest_steward_new("quorate-lrmd", NULL, NULL);
     ha_host_run(host, &calls, &daemon);
+    guest_steward_free(steward);
     lrm_socket_free(daemon.socket);
     ha_host_free(host);
     lrm_free(daemon.lrm);
