@@ -27,6 +27,7 @@ enum {
     YOUNG_MS = 1000,        /* may still become a QEMU by exec: looked at in each scan */
     UNNAMED_MS = 1000,      /* a QEMU without named vCPU threads counts from that age on */
     END_WORD_WAIT_MS = 200, /* for the host's pid 1 to say how an orphan ended */
+    BEGIN_NS = 3000000,     /* a vCPU thread's own beginning; 1.1 ms measured */
     RAN_NS = 200000,        /* less CPU time between two looks is QEMU's own doing */
     CMDLINE_MAX_BYTES = 256 * 1024,
 };
@@ -45,7 +46,6 @@ typedef struct {
     int pidfd, inner_pid; /* inner: as its host sees it */
     guint source;
     uint64_t cpu_ns; /* of its vCPU threads at the last look */
-    int looks;       /* since it was counted */
     guint end_timer; /* it has ended; who knows how may still say so */
     int word;        /* how it ended, as its host's pid 1 said; -1: it has not */
 } Process;
@@ -353,8 +353,7 @@ look_at_vcpus(LabWatch *watch, int64_t now)
             continue;
         }
         process->cpu_ns = vcpu_ns(process->pid, &vcpus);
-        /* The first looks see the threads' own beginning. */
-        if (process->looks++ >= 1 && process->cpu_ns > before + RAN_NS) {
+        if (process->cpu_ns > before + RAN_NS && process->cpu_ns > BEGIN_NS) {
             g_array_append_val(ran, process->number);
         }
     }
