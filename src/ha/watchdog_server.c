@@ -371,5 +371,8 @@ watchdog_server_run(const WatchdogSettings *settings, int stop_fd, GError **erro
     }
     watchdog_free(server.rule);
     unlink(settings->socket_path);
+    for (int i = 1; i < FIRST_CLIENT + server.clients; i++) {
+        close(server.poll[i].fd);
+    }
     return true;
 }

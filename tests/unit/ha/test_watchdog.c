@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "ha/watchdog_client.h"
 #include "ha/watchdog_server.h"
 #include "ha/watchdog_wire.h"
 #include "sys/clock.h"
@@ -256,6 +257,86 @@ test_damaged_file_feeds_nothing(Bench *bench, gconstpointer data)
     g_assert_cmpint(g_atomic_int_get(&bench->closed), ==, 0);
 }
 
+/* ------------------------------------------------------------------ the local manager's side */
+
+static const HaGeneration owner = { 7, 1 };
+
+static void
+on_news(gpointer data)
+{
+}
+
+static void
+turn(int ms)
+{
+    int64_t until = q_clock_boot_ms() + ms;
+
+    do {
+        while (g_main_context_iteration(NULL, FALSE)) {
+        }
+        g_usleep(1000);
+    } while (q_clock_boot_ms() < until);
+}
+
+static HaTime
+in_ms(int64_t ms)
+{
+    return (HaTime){ q_clock_boot_ms() + ms, q_clock_raw_ms() + ms };
+}
+
+static void
+test_client(Bench *bench, gconstpointer data)
+{
+    g_autoptr(WatchdogClient) client =
+        watchdog_client_new(bench->socket_path, bench->deadlines_path, on_news, NULL);
+    HaTime deadline = in_ms(30000), kept;
+    HaGeneration kept_owner;
+
+    turn(30);
+    g_assert_cmpint(watchdog_client_arm(client), ==, HA_PENDING);
+    turn(30);
+    g_assert_cmpint(watchdog_client_arm(client), ==, HA_DONE);
+    g_assert_cmpint(watchdog_client_timeout_ms(client), ==, 2000);
+    g_assert_false(watchdog_client_deadline(client, &kept_owner, &kept));
+    g_assert_cmpint(watchdog_client_promise(client, owner, deadline), ==, HA_PENDING);
+    turn(30);
+    g_assert_cmpint(watchdog_client_promise(client, owner, deadline), ==, HA_DONE);
+    g_assert_true(watchdog_client_deadline(client, &kept_owner, &kept));
+    g_assert_cmpint(kept.boot_ms, ==, deadline.boot_ms);
+
+    /* Promised while watchdogd is away: kept for it, and nobody is told that it cannot be. */
+    stop_server(bench);
+    turn(30);
+    deadline = in_ms(40000);
+    g_assert_cmpint(watchdog_client_promise(client, owner, deadline), ==, HA_PENDING);
+    start_server(bench);
+    turn(300);
+    g_assert_cmpint(watchdog_client_promise(client, owner, deadline), ==, HA_DONE);
+    g_assert_cmpint(fed_within(bench, 800), >=, 2);
+
+    g_assert_cmpint(watchdog_client_close(client, owner), ==, HA_PENDING);
+    turn(30);
+    g_assert_cmpint(watchdog_client_close(client, owner), ==, HA_DONE);
+    g_assert_cmpint(g_atomic_int_get(&bench->closed), ==, 1);
+}
+
+static void
+test_client_too_late(Bench *bench, gconstpointer data)
+{
+    g_autoptr(WatchdogClient) client =
+        watchdog_client_new(bench->socket_path, bench->deadlines_path, on_news, NULL);
+
+    turn(30);
+    watchdog_client_arm(client);
+    turn(30);
+    watchdog_client_promise(client, owner, in_ms(50));
+    turn(100);
+    HaTime deadline = in_ms(30000);
+    g_assert_cmpint(watchdog_client_promise(client, owner, deadline), ==, HA_PENDING);
+    turn(30);
+    g_assert_cmpint(watchdog_client_promise(client, owner, deadline), ==, HA_REFUSED);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -267,5 +348,7 @@ main(int argc, char **argv)
     ADD("late-promise", NULL, test_late_promise_is_refused);
     ADD("restart", NULL, test_restart_forgets_nothing);
     ADD("damaged-file", "armed\n7.1 12", test_damaged_file_feeds_nothing);
+    ADD("client", NULL, test_client);
+    ADD("client-too-late", NULL, test_client_too_late);
     return g_test_run();
 }
