@@ -317,7 +317,11 @@ check_destroy(ApiCall *call, const DestroyArgs *args, CfsClient *cfs, const Gues
     g_auto(GuestHa) ha = { 0 };
     g_auto(GuestRecord) record = { 0 };
 
-    if (!guest_file_check_lock(file, args->skiplock, error)
+    /* What was left in the middle of a destroy is destroyed to the end. */
+    const char *lock = guest_get(guest_config_main(file->config), "lock");
+    bool half_done = g_strcmp0(lock, "destroyed") == 0;
+
+    if (!guest_file_check_lock(file, args->skiplock || half_done, error)
         || !guest_ha_read(cfs, args->vmid, &ha, error)) {
         return false;
     }

@@ -115,6 +115,28 @@ guest_disks_describe(StorageSet *set, const GuestSection *section, GError **erro
     return open_all(set, section, false, error);
 }
 
+bool
+guest_disks_fit_ha(StorageSet *set, const GuestSection *section, GError **error)
+{
+    g_autoptr(GPtrArray) drives = guest_drives(section, error);
+
+    for (guint i = 0; drives != NULL && i < drives->len; i++) {
+        const GuestDrive *drive = drives->pdata[i];
+        const char *cache = q_property_get(drive->options, "cache", "none");
+        g_autoptr(GuestVolume) volume = !drive->cdrom && !guest_drive_is_empty(drive)
+                                            ? open_volume(set, drive, false, NULL)
+                                            : NULL;
+
+        if (volume != NULL && volume->shared && !q_is_word_of("none directsync", cache)) {
+            return q_set_error(
+                error, Q_ERROR_INVALID,
+                "%s: cache=%s on shared storage is not safe under HA: use none or directsync",
+                drive->id, cache);
+        }
+    }
+    return drives != NULL;
+}
+
 /* ------------------------------------------------------------------ making */
 
 /* "STORAGE:4", "STORAGE:0.5": GiB to make. */

@@ -22,6 +22,12 @@ GHashTable *guest_disks_describe(StorageSet *set, const GuestSection *section, G
 char *guest_disk_prepare(StorageSet *set, CfsClient *cfs, uint32_t vmid, const char *id,
                          const char *value, GPtrArray *made, GError **error);
 
+/**
+ * guest_disks_fit_ha: whether a guest may be put under HA as its disks are (S30): what goes through
+ * a node's page cache to a shared disk is written after the guest's death. Errors: names the drive.
+ */
+bool guest_disks_fit_ha(StorageSet *set, const GuestSection *section, GError **error);
+
 /** guest_disk_check: what guest_disk_prepare() would refuse, without making anything. */
 bool guest_disk_check(StorageSet *set, const char *id, const char *value, GError **error);
 

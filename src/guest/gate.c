@@ -211,7 +211,11 @@ gate_here(GError **error)
 bool
 gate_leave(const char *folder, GError **error)
 {
-    return write_pid(folder, "0", error);
+    const char *mount = find_mount(error);
+
+    /* Where we came from may lie outside of what we see (a process that was put into a host's
+     * namespaces from outside): any place that is no gate will do. */
+    return write_pid(folder, "0", NULL) || (mount != NULL && write_pid(mount, "0", error));
 }
 
 void

@@ -3,13 +3,14 @@
 #include <fcntl.h>
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "sys/file.h"
 #include "sys/paths.h"
 #include "sys/process.h"
 
@@ -83,6 +84,21 @@ guest_host_look(const char *node, GuestHost *host, GError **error)
     return read_qemu_version(&host->newest_major, &host->newest_minor, error);
 }
 
+/* 0: there is no such interface. */
+static int
+interface_mtu(const char *name)
+{
+    struct ifreq request = { 0 };
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(request.ifr_name, name, sizeof(request.ifr_name));
+    int mtu = fd >= 0 && ioctl(fd, SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return mtu;
+}
+
 GHashTable *
 guest_host_bridge_mtu(const GuestSection *section, GError **error)
 {
@@ -92,19 +108,16 @@ guest_host_bridge_mtu(const GuestSection *section, GError **error)
         g_autofree char *id = g_strdup_printf("net%d", n);
         g_autoptr(QPropertyString) net = guest_get_properties(section, id, NULL);
         const char *bridge = net != NULL ? q_property_get(net, "bridge", NULL) : NULL;
-        if (bridge == NULL) {
-            continue;
-        }
-        g_autofree char *marker = g_strdup_printf("/sys/class/net/%s/bridge", bridge);
-        g_autofree char *path = g_strdup_printf("/sys/class/net/%s/mtu", bridge);
-        g_autofree char *text =
-            access(marker, F_OK) == 0 ? q_file_read(path, 64, NULL, NULL) : NULL;
-        if (text == NULL) {
+        int mtu = bridge != NULL ? interface_mtu(bridge) : 0;
+
+        if (bridge != NULL && mtu == 0) {
             q_set_error(error, Q_ERROR_NOT_FOUND, "%s: bridge '%s' does not exist on this node", id,
                         bridge);
             return NULL;
         }
-        g_hash_table_insert(mtus, g_strdup(bridge), GINT_TO_POINTER((int)strtol(text, NULL, 10)));
+        if (bridge != NULL) {
+            g_hash_table_insert(mtus, g_strdup(bridge), GINT_TO_POINTER(mtu));
+        }
     }
     return g_steal_pointer(&mtus);
 }

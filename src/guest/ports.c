@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <linux/sockios.h>
 #include <string.h>
 #include <stdio.h>
@@ -50,6 +51,22 @@ read_mtu(int fd, const char *name)
     return ioctl(fd, SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : 1500;
 }
 
+/* A bridge takes the lowest address of its ports for its own. One that a guest brought would change
+ * it, and the node's own traffic would be lost until its neighbours have noticed: the port gets
+ * the guest's address with a first byte higher than any card's. */
+static bool
+set_high_address(int fd, const GuestPort *port, GError **error)
+{
+    struct ifreq request = { .ifr_hwaddr.sa_family = ARPHRD_ETHER };
+    g_auto(GStrv) bytes = g_strsplit(port->mac, ":", 6);
+
+    g_strlcpy(request.ifr_name, port->ifname, sizeof(request.ifr_name));
+    for (int i = 0; i < 6 && bytes[i] != NULL; i++) {
+        request.ifr_hwaddr.sa_data[i] = i == 0 ? 0xfe : g_ascii_strtoull(bytes[i], NULL, 16);
+    }
+    return link_request(fd, SIOCSIFHWADDR, &request, "cannot set its address", error);
+}
+
 static bool
 raise_link(const GuestPort *port, GError **error)
 {
@@ -63,7 +80,8 @@ raise_link(const GuestPort *port, GError **error)
     g_strlcpy(member.ifr_name, port->bridge, sizeof(member.ifr_name));
     member.ifr_ifindex = if_nametoindex(port->ifname);
     request.ifr_mtu = read_mtu(fd, port->bridge);
-    bool done = link_request(fd, SIOCSIFMTU, &request, "cannot set its MTU", error)
+    bool done = set_high_address(fd, port, error)
+                && link_request(fd, SIOCSIFMTU, &request, "cannot set its MTU", error)
                 && (link_request(fd, SIOCBRADDIF, &member, "cannot join the bridge", NULL)
                     || q_set_error_errno(error, errno, "network port '%s' cannot join bridge '%s'",
                                          port->ifname, port->bridge));
@@ -130,14 +148,10 @@ static void
 remove_port(const char *ifname)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *path = g_strdup_printf("/sys/class/net/%s/tun_flags", ifname);
-    g_autofree char *flags = q_file_read(path, 32, NULL, NULL);
 
-    if (flags == NULL) {
-        return; /* not there, or not one of ours */
-    }
-    bool many = g_ascii_strtoull(flags, NULL, 16) & IFF_MULTI_QUEUE;
-    if (!set_persistent(ifname, false, many, false, &error)) {
+    /* How many queues it was made with is not known: the wrong guess is refused by the kernel. */
+    if (if_nametoindex(ifname) != 0 && !set_persistent(ifname, false, false, false, NULL)
+        && !set_persistent(ifname, false, true, false, &error)) {
         q_warn("%s", error->message); /* the next start takes it over */
     }
 }

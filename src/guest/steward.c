@@ -1,6 +1,7 @@
 #include "guest/steward.h"
 #include <gio/gio.h>
 #include "guest/lifecycle.h"
+#include "guest/onboot.h"
 #include "sys/log.h"
 
 #define ROUND_S 60
@@ -34,6 +35,7 @@ reconcile(GTask *task, gpointer source, gpointer program, GCancellable *cancella
     g_autoptr(CfsClient) cfs = cfs_client_connect(program, &error);
 
     if (cfs != NULL && guest_reconcile(cfs, NULL, &error)) {
+        guest_onboot(cfs); /* after what is on record from before has been settled */
         g_task_return_boolean(task, TRUE);
     } else {
         g_task_return_error(task, error);
