@@ -165,9 +165,9 @@ typedef struct {
 HaWorld *ha_world_new(void);
 void ha_world_free(HaWorld *world);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HaWorld, ha_world_free)
-const HaNode *ha_world_node(const HaWorld *world, const char *name);     /* NULL: unknown */
+const HaNode *ha_world_node(const HaWorld *world, const char *name); /* NULL: unknown */
 bool ha_world_online(const HaWorld *world, const char *name);
-const HaConfig *ha_world_config(const HaWorld *world, const char *sid);  /* NULL: none */
+const HaConfig *ha_world_config(const HaWorld *world, const char *sid);          /* NULL: none */
 const HaLeaseView *ha_world_agent_lease(const HaWorld *world, const char *node); /* NULL: none */
 
 /* ------------------------------------------------------------------ effects */
@@ -224,7 +224,7 @@ typedef struct {
 } HaChange;
 
 typedef struct {
-    uint64_t id;       /* counts up in each manager; comes back with the outcome */
+    uint64_t id; /* counts up in each manager; comes back with the outcome */
     char *lease; /* every change is conditioned on this lease at generation; NULL: none */
     HaGeneration generation;
     GPtrArray *changes; /* HaChange: all or nothing */
@@ -266,8 +266,8 @@ struct HaEnv {
      * Take the lease, or renew it. HA_DONE: this node holds it, @lease filled. @lease->renew says
      * whether to send anything; what was heard meanwhile is told in @lease->heard. HA_REFUSED: it
      * is another's, or was lost (then lease_release() first, to begin anew).
-     * For another node's agent lease, by the master: HA_DONE says that it is fenced (S22): lapsed by
-     * vote or free, and now nobody's until HA_CHANGE_GIVE.
+     * For another node's agent lease, by the master: HA_DONE says that it is fenced (S22): lapsed
+     * by vote or free, and now nobody's until HA_CHANGE_GIVE.
      */
     HaOutcome (*lease_hold)(HaEnv *env, const char *name, HaLease *lease);
     HaOutcome (*lease_release)(HaEnv *env, const char *name, HaGeneration generation);
