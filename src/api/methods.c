@@ -1,4 +1,5 @@
 #include "api/methods.h"
+#include "api/ha.h"
 #include "api/qemu.h"
 #include "api/storage.h"
 #include "api/tasks.h"
@@ -8,6 +9,7 @@
 static const ApiMethod *const *const tables[] = {
     api_version_methods,
     api_tasks_methods,
+    api_ha_methods,
     api_qemu_methods,
     api_storage_methods,
 };

@@ -1,11 +1,13 @@
 #include "cli/commands.h"
 #include <string.h>
+#include "cli/ha_manager.h"
 #include "cli/pvesh.h"
 #include "cli/pvesm.h"
 #include "cli/qm.h"
 
 /* Every command of the house; a new file of rows adds its program here. */
 static const CliProgram *const programs[] = {
+    &cli_ha_manager,
     &cli_pvesh,
     &cli_pvesm,
     &cli_qm,

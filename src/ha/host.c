@@ -35,9 +35,6 @@ step(HaHost *host)
     host->calls.step(&host->env, host->manager);
     host->in_step = false;
     set_timer(host);
-    if (host->reconcile != NULL && ha_mirror_quorate(host->mirror)) {
-        ha_reconcile_look(host->reconcile, ha_mirror_epoch(host->mirror));
-    }
     bool late = host->terminated && q_clock_boot_ms() - host->terminated_ms >= TERMINATE_WAIT_MS;
     if (host->calls.left(host->manager) || late) {
         g_main_loop_quit(host->loop);
@@ -227,7 +224,6 @@ new_local_parts(HaHost *host)
     host->end = ha_local_end_new(on_news, host);
     host->jobs = ha_jobs_new(&events, host);
     ha_jobs_adopt(host->jobs);
-    host->reconcile = ha_reconcile_new();
 }
 
 HaHost *
@@ -293,7 +289,6 @@ ha_host_free(HaHost *host)
     watchdog_client_free(host->watchdog);
     ha_local_end_free(host->end);
     ha_jobs_free(host->jobs);
-    ha_reconcile_free(host->reconcile);
     ha_host_drop_guests(host);
     g_clear_pointer(&host->local.running, g_hash_table_unref);
     g_clear_pointer(&host->local.busy, g_hash_table_unref);

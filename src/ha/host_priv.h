@@ -6,7 +6,6 @@
 #include "ha/keeper.h"
 #include "ha/local_end.h"
 #include "ha/mirror.h"
-#include "ha/reconcile.h"
 #include "ha/watchdog_client.h"
 
 struct HaHost {
@@ -48,7 +47,6 @@ struct HaHost {
     WatchdogClient *watchdog;
     HaLocalEnd *end;
     HaJobs *jobs;
-    HaReconcile *reconcile;
     GHashTable *guests;  /* vmid -> Guest *: processes watched for their end */
     bool adopted;        /* the question of S18 is answered */
     HaGeneration opened; /* whose gate is open */
