@@ -1,5 +1,7 @@
 #include "api/methods.h"
+#include "api/access.h"
 #include "api/ha.h"
+#include "api/nodes.h"
 #include "api/qemu.h"
 #include "api/storage.h"
 #include "api/tasks.h"
@@ -8,6 +10,8 @@
 /* Every area of the API; a new file of rows adds its table here. */
 static const ApiMethod *const *const tables[] = {
     api_version_methods,
+    api_access_methods,
+    api_nodes_methods,
     api_tasks_methods,
     api_ha_methods,
     api_qemu_methods,

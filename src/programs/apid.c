@@ -1,0 +1,7 @@
+#include "http/apid.h"
+
+int
+main(void)
+{
+    return http_apid_main();
+}

@@ -1,0 +1,7 @@
+#include "http/proxy.h"
+
+int
+main(void)
+{
+    return http_proxy_main();
+}
