@@ -192,6 +192,10 @@ ha_host_lease_release(HaEnv *env, const char *name, HaGeneration generation)
 {
     HaHost *host = (HaHost *)env;
 
+    /* Whoever asks to release has emptied the gate; a task that still comes must find it closed. */
+    if (host->role == HA_HOST_LRM && gate_is_open(generation)) {
+        ha_local_end_run(host->end, generation);
+    }
     return ha_keeper_release(host->own, generation);
 }
 
