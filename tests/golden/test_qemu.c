@@ -27,7 +27,7 @@ host_value(const char *text, const char *name, int fallback)
         return fallback;
     }
     g_autofree char *digits = g_match_info_fetch(match, 1);
-    return atoi(digits);
+    return strtol(digits, NULL, 10);
 }
 
 /* `local` and `shared` are folders; anything absolute is itself. */
@@ -92,7 +92,7 @@ build(const char *conf, const char *host_text)
         .io_uring = host_value(host_text, "io_uring", 1),
         .guarded = host_value(host_text, "guarded", 0),
         .newest_major = host_value(host_text, "newest", 7),
-        .newest_minor = newest != NULL ? atoi(strchr(newest, '.') + 1) : 2,
+        .newest_minor = newest != NULL ? (int)strtol(strchr(newest, '.') + 1, NULL, 10) : 2,
         .volumes = volumes,
         .bridge_mtu = mtu,
     };
