@@ -1,4 +1,5 @@
 #include "api/methods.h"
+#include "api/cluster_config.h"
 #include "api/access.h"
 #include "api/ha.h"
 #include "api/nodes.h"
@@ -9,6 +10,7 @@
 
 /* Every area of the API; a new file of rows adds its table here. */
 static const ApiMethod *const *const tables[] = {
+    api_cluster_config_methods,
     api_version_methods,
     api_access_methods,
     api_nodes_methods,

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include <string.h>
+#include "cli/pvecm.h"
 #include "cli/ha_manager.h"
 #include "cli/pvesh.h"
 #include "cli/pvesm.h"
@@ -7,6 +8,7 @@
 
 /* Every command of the house; a new file of rows adds its program here. */
 static const CliProgram *const programs[] = {
+    &cli_pvecm,
     &cli_ha_manager,
     &cli_pvesh,
     &cli_pvesm,

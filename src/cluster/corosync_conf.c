@@ -1,6 +1,7 @@
 #include "cluster/corosync_conf_priv.h"
 #include <stdlib.h>
 #include <string.h>
+#include "base/sorted.h"
 
 #define CONF_DEPTH_MAX 8
 #define COROSYNC_TOKEN_MS 3000 /* Corosync's defaults, where the file is silent */
@@ -295,6 +296,46 @@ corosync_conf_has_block(const CorosyncConf *conf, const char *block)
     return conf_find(conf, block) != NULL;
 }
 
+char **
+corosync_conf_keys(const CorosyncConf *conf, const char *path)
+{
+    const ConfBlock *block = conf_find(conf, path);
+    g_autoptr(GPtrArray) keys = g_ptr_array_new();
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    for (guint i = 0; block != NULL && i < block->items->len; i++) {
+        const ConfItem *item = block->items->pdata[i];
+        if (item->value != NULL)
+            g_ptr_array_add(keys, item->name);
+    }
+    g_ptr_array_sort(keys, q_strcmp_ptr);
+    for (guint i = 0; i < keys->len; i++)
+        if (i == 0 || strcmp(keys->pdata[i], keys->pdata[i - 1]) != 0)
+            g_strv_builder_add(builder, keys->pdata[i]);
+    return g_strv_builder_end(builder);
+}
+
+bool
+corosync_conf_interface(const CorosyncConf *conf, int link, int *priority)
+{
+    const ConfBlock *totem = conf_block_child(conf->root, "totem");
+
+    for (guint i = 0; totem != NULL && i < totem->items->len; i++) {
+        const ConfItem *item = totem->items->pdata[i];
+        uint64_t number = 0;
+        if (item->block == NULL || strcmp(item->name, "interface") != 0)
+            continue;
+        conf_number(conf_block_get(item->block, "linknumber"), 0, COROSYNC_LINKS - 1, &number);
+        if ((int)number != link)
+            continue;
+        number = 0;
+        conf_number(conf_block_get(item->block, "knet_link_priority"), 0, 255, &number);
+        *priority = (int)number;
+        return true;
+    }
+    return false;
+}
+
 int64_t
 corosync_conf_version(const CorosyncConf *conf)
 {
@@ -389,6 +430,21 @@ corosync_conf_node(const CorosyncConf *conf, const char *name, CorosyncNode *nod
         }
     }
     return false;
+}
+
+bool
+corosync_conf_is_sample(const CorosyncConf *conf)
+{
+    g_autoptr(GArray) nodes = corosync_conf_nodes(conf);
+
+    for (guint i = 0; i < nodes->len; i++) {
+        const CorosyncNode *node = &g_array_index(nodes, CorosyncNode, i);
+        for (int link = 0; link < COROSYNC_LINKS; link++)
+            if (node->addr[link] != NULL && !g_str_has_prefix(node->addr[link], "127.")
+                && strcmp(node->addr[link], "::1") != 0)
+                return false;
+    }
+    return true;
 }
 
 int64_t

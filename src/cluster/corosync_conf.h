@@ -30,6 +30,9 @@ char *corosync_conf_text(const CorosyncConf *conf); /* (transfer full) */
  *  Returns: (transfer none) (nullable): the value as it stands in the file */
 const char *corosync_conf_get(const CorosyncConf *conf, const char *block, const char *key);
 bool corosync_conf_has_block(const CorosyncConf *conf, const char *block);
+char **corosync_conf_keys(const CorosyncConf *conf, const char *block); /* (transfer full) sorted */
+/** corosync_conf_interface: is there an interface block for @link? @priority (out): 0 if absent */
+bool corosync_conf_interface(const CorosyncConf *conf, int link, int *priority);
 
 int64_t corosync_conf_version(const CorosyncConf *conf); /* config_version; 0 if absent or bad */
 const char *corosync_conf_cluster_name(const CorosyncConf *conf); /* "" if absent */
@@ -48,6 +51,10 @@ GArray *corosync_conf_nodes(const CorosyncConf *conf);
 /** corosync_conf_node: @node: (out) (optional). Returns: whether there is a node called @name, or
  * with that address on any link */
 bool corosync_conf_node(const CorosyncConf *conf, const char *name, CorosyncNode *node);
+
+/** corosync_conf_is_sample: every address is a loopback: what Debian's package brings, no cluster.
+ */
+bool corosync_conf_is_sample(const CorosyncConf *conf);
 
 /** corosync_conf_token_ms: Corosync's real token: 3000 if absent, plus (nodes - 2) ×
  * token_coefficient (650 if absent) from three nodes on. */
@@ -123,5 +130,10 @@ void corosync_conf_set(CorosyncConf *conf, const char *block, const char *key, c
  */
 bool corosync_conf_add_node(CorosyncConf *conf, const CorosyncNode *node, bool force,
                             const char *fallback_addr, GError **error);
+/** corosync_conf_fit_token: after a change of the number of nodes: a token that has our own value
+ * for
+ *  @nodes_before (1000 to 8 nodes, 62.5 more for each beyond, coefficient 0) gets that for the
+ *  present number; another one is the administrator's and stays. */
+void corosync_conf_fit_token(CorosyncConf *conf, guint nodes_before);
 bool corosync_conf_remove_node(CorosyncConf *conf, const char *name); /* false: it was not there */
 bool corosync_conf_set_votes(CorosyncConf *conf, const char *name, uint32_t votes);

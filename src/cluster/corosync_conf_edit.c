@@ -213,6 +213,24 @@ corosync_conf_add_node(CorosyncConf *conf, const CorosyncNode *asked, bool force
     return true;
 }
 
+/* safety.md S38: T = 1 s to 8 nodes, 62.5 ms more for each beyond. */
+static int64_t
+own_token_ms(guint nodes)
+{
+    return nodes <= 8 ? 1000 : 1000 + ((int64_t)(nodes - 8) * 125 + 1) / 2;
+}
+
+void
+corosync_conf_fit_token(CorosyncConf *conf, guint nodes_before)
+{
+    g_autoptr(GArray) nodes = corosync_conf_nodes(conf);
+    g_autofree char *own = g_strdup_printf("%" G_GINT64_FORMAT, own_token_ms(nodes_before));
+
+    if (g_strcmp0(corosync_conf_get(conf, "totem", "token_coefficient"), "0") == 0
+        && g_strcmp0(corosync_conf_get(conf, "totem", "token"), own) == 0)
+        set_number(make_block(conf->root, "totem"), "token", own_token_ms(nodes->len));
+}
+
 bool
 corosync_conf_remove_node(CorosyncConf *conf, const char *name)
 {

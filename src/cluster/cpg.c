@@ -94,14 +94,28 @@ forget_queue(ClusterCpg *cpg)
     g_clear_handle_id(&cpg->send_source, g_source_remove);
 }
 
+static gpointer
+close_thread(gpointer data)
+{
+    cpg_finalize((cpg_handle_t)(uintptr_t)data);
+    return NULL;
+}
+
+/* In a thread: leaving waits for a stopped Corosync. */
+static void
+close_later(cpg_handle_t handle)
+{
+    if (handle != 0) {
+        g_thread_unref(g_thread_new("cpg-close", close_thread, (gpointer)(uintptr_t)handle));
+    }
+}
+
 static void
 close_handle(ClusterCpg *cpg)
 {
     g_clear_handle_id(&cpg->fd_source, g_source_remove);
     forget_queue(cpg);
-    if (cpg->handle != 0) {
-        cpg_finalize(cpg->handle);
-    }
+    close_later(cpg->handle);
     cpg->handle = 0;
     cpg->viewed = false;
     cpg->leave = false;
@@ -111,6 +125,7 @@ static void
 group_lost(ClusterCpg *cpg)
 {
     close_handle(cpg);
+    g_clear_handle_id(&cpg->retry_source, g_source_remove); /* a pending on_leave() */
     cpg->events->lost(cpg->data);
     cpg_try_later(cpg);
 }
@@ -149,9 +164,7 @@ joined_free(gpointer data)
 {
     Joined *joined = data;
 
-    if (joined->handle != 0) {
-        cpg_finalize(joined->handle); /* nobody wanted it any more */
-    }
+    close_later(joined->handle); /* nobody wanted it any more */
     g_free(joined->group);
     g_free(joined);
 }

@@ -1,0 +1,4 @@
+#pragma once
+#include "cli/cli.h"
+
+extern const CliProgram cli_pvecm;
