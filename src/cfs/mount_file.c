@@ -295,7 +295,7 @@ handle_new(CfsMount *mount, const TreeEntry *entry, struct fuse_file_info *fi, p
         handle->writing = writing_join(mount, entry->inode, handle);
         remember_pid(handle->writing, pid);
     }
-    if ((fi->flags & O_TRUNC) && tree_entry_size(entry) > 0) {
+    if ((fi->flags & O_TRUNC) && (tree_entry_size(entry) > 0 || handle->writing->buffer != NULL)) {
         write_buffer_truncate(writing_buffer(handle->writing), 0);
         handle->wrote = true;
     }

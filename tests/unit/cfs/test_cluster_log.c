@@ -109,7 +109,7 @@ test_texts(void)
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_test_message("'%s'", cases[i][0]);
+        g_test_message("case %zu", i);
         ClusterLog *log = cluster_log_new();
         add(log, "a", 1, cases[i][0]);
         g_autoptr(JsonObject) holder = NULL;
