@@ -65,7 +65,11 @@ keys_ticket(const char *kind, const char *data, const char *aad, GError **error)
     g_autofree char *pem = q_file_read(Q_PVE_DIR "/" KEY_FILE, KEY_MAX_BYTES, NULL, error);
 
     if (pem == NULL) {
-        q_prefix_error(error, "no key to sign tickets with: ");
+        q_prefix_error(error,
+                       "no key to sign tickets with (has the cluster filesystem been set up?): ");
+        if (error != NULL) {
+            q_error_set_http_status(*error, 500);
+        }
         return NULL;
     }
     g_autofree char *plain = ticket_plain(kind, data, q_clock_wall_s());

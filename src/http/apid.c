@@ -7,6 +7,7 @@
 #include "access/keys.h"
 #include "access/users.h"
 #include "api/call.h"
+#include "api/cluster_certs.h"
 #include "api/permission.h"
 #include "api/tasks.h"
 #include "http/form.h"
@@ -24,7 +25,8 @@ enum {
     THREADS_MAX = 16,
     WAITING_MAX = 256,
     LOGIN_DELAY_MS = 3000,
-    ROTATE_CHECK_S = 600,
+    HOUSE_S = 600,
+    HOUSE_RETRY_S = 1,
 };
 
 typedef struct {
@@ -188,6 +190,7 @@ audit(const Call *call, const ApiExtra *extra, const GError *error)
 }
 
 static gboolean on_done(gpointer data);
+static void on_house_kept(GObject *source, GAsyncResult *result, gpointer data);
 
 static void
 work(gpointer data, gpointer pool_data)
@@ -344,27 +347,48 @@ on_request(HttpRequest *request, gpointer data)
 
 /* ------------------------------------------------------------------ the daemon */
 
+/* Keys and certificates that are missing or old: at the start, as soon as something can be written,
+ * then once in a while. */
 static void
-rotate(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+keep_house(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
+    Apid *apid = data;
     g_autoptr(GError) error = NULL;
     g_autoptr(CfsClient) cfs = cfs_client_connect("quorate-apid", NULL);
 
-    /* Without cfsd or quorum the present key stays good. */
-    if (cfs != NULL && keys_rotate(cfs, &error)) {
+    if (cfs == NULL || !cfs_quorate(cfs, NULL)) {
+        g_task_return_boolean(task, FALSE);
+        return;
+    }
+    if (!cluster_certs_ensure(cfs, apid->node, NULL, &error)) {
+        q_warn("certificates: %s", error->message);
+        g_task_return_boolean(task, FALSE);
+        return;
+    }
+    if (keys_rotate(cfs, &error)) {
         q_info("new key for tickets");
     } else if (error != NULL && !g_error_matches(error, Q_ERROR, Q_ERROR_CONFLICT)) {
         q_warn("the key for tickets stays as it is: %s", error->message);
     }
+    g_task_return_boolean(task, TRUE);
 }
 
 static gboolean
-on_rotate_check(gpointer data)
+on_house_time(gpointer data)
 {
-    g_autoptr(GTask) task = g_task_new(NULL, NULL, NULL, NULL);
+    g_autoptr(GTask) task = g_task_new(NULL, NULL, on_house_kept, data);
 
-    g_task_run_in_thread(task, rotate);
-    return G_SOURCE_CONTINUE;
+    g_task_set_task_data(task, data, NULL);
+    g_task_run_in_thread(task, keep_house);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+on_house_kept(GObject *source, GAsyncResult *result, gpointer data)
+{
+    bool done = g_task_propagate_boolean(G_TASK(result), NULL);
+
+    g_timeout_add_seconds(done ? HOUSE_S : HOUSE_RETRY_S, on_house_time, data);
 }
 
 static bool
@@ -400,8 +424,7 @@ http_apid_main(void)
         q_err("%s", error->message);
         return 1;
     }
-    g_timeout_add_seconds(ROTATE_CHECK_S, on_rotate_check, NULL);
-    on_rotate_check(NULL);
+    on_house_time(&apid);
     q_notify("READY=1");
     return q_loop_run();
 }
