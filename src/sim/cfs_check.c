@@ -34,7 +34,7 @@ typedef struct {
     SimHolds holds;
 } Check;
 
-enum { RATE_ERROR_PER_MILLE = 5, LAPSE_MS = 8000 };
+enum { RATE_ERROR_PER_MILLE = 5, LAPSE_MS = 8000, KNOWN_BYTES = 40 };
 
 void
 sim_check_new(SimWorld *world)
@@ -82,9 +82,30 @@ value_clear(gpointer data)
     g_free(((Value *)data)->content);
 }
 
+/* The place of a content in the history becomes known, or that it never will be in it. */
 static void
-add_value(Check *check, const char *path, const char *content, uint64_t sequence)
+settle_value(Check *check, const char *path, const char *content, bool done, uint64_t sequence)
 {
+    GArray *values = g_hash_table_lookup(check->paths, path);
+
+    for (guint i = 0; i < values->len; i++) {
+        Value *value = &g_array_index(values, Value, i);
+        if (strncmp(value->content, content, KNOWN_BYTES) != 0) {
+            continue;
+        }
+        if (done) {
+            value->sequence = sequence;
+        } else {
+            g_array_remove_index_fast(values, i);
+        }
+        return;
+    }
+}
+
+void
+sim_check_called(SimWorld *world, const char *path, const char *content)
+{
+    Check *check = world->check;
     GArray *values = g_hash_table_lookup(check->paths, path);
 
     if (values == NULL) {
@@ -92,7 +113,7 @@ add_value(Check *check, const char *path, const char *content, uint64_t sequence
         g_array_set_clear_func(values, value_clear);
         g_hash_table_insert(check->paths, g_strdup(path), values);
     }
-    Value value = { g_strndup(content, 40), sequence };
+    Value value = { g_strndup(content, KNOWN_BYTES), 0 };
     g_array_append_val(values, value);
 }
 
@@ -325,6 +346,28 @@ note_grants(SimWorld *world, SimNode *node, const ReplicaEffect *effect)
     }
 }
 
+/* A reinstalled disk counts again from when a committed configuration lists it (S6). */
+static void
+note_listed(SimWorld *world, const SimNode *node)
+{
+    g_autoptr(GArray) voters = NULL;
+
+    for (uint32_t n = 0; n < world->n_nodes; n++) {
+        if (!world->nodes[n].disk.fresh) {
+            continue;
+        }
+        if (voters == NULL) {
+            voters = replica_voters(node->replica);
+        }
+        for (guint i = 0; i < voters->len; i++) {
+            const ReplicaVoter *voter = &g_array_index(voters, ReplicaVoter, i);
+            if (voter->node_id == n + 1 && voter->installed) {
+                world->nodes[n].disk.fresh = false;
+            }
+        }
+    }
+}
+
 void
 sim_check_visible(SimWorld *world, SimNode *node, const ReplicaEffect *effect)
 {
@@ -345,6 +388,10 @@ sim_check_visible(SimWorld *world, SimNode *node, const ReplicaEffect *effect)
     } else if (!digest_equal(*known, figures.digest)) {
         sim_violate(world, 10, "%s shows another tree at %lu", node->name, (unsigned long)sequence);
     }
+    sim_trace(world, "%s shows %lu: version %lu, %lu entries, digest %lx", node->name,
+              (unsigned long)sequence, (unsigned long)figures.version,
+              (unsigned long)figures.entries, (unsigned long)figures.digest.a);
+    note_listed(world, node);
     note_grants(world, node, effect);
 }
 
@@ -389,10 +436,10 @@ sim_check_written(SimNode *node, const char *path, const char *content, int64_t 
     SimWorld *world = node->world;
     Check *check = world->check;
 
+    settle_value(check, path, content, result->code == UPDATE_DONE, result->sequence);
     if (result->code != UPDATE_DONE) {
-        return; /* refused for good: were its content seen, new_enough() would not know it */
+        return; /* refused for good: were its content seen, nobody would know it */
     }
-    add_value(check, path, content, result->sequence);
     check_real_time(world, result->sequence, began_us);
     check_majority_has(world, path, result->sequence);
     const TreeEntry *entry = tree_lookup(replica_tree(node->replica), path);
@@ -401,12 +448,6 @@ sim_check_written(SimNode *node, const char *path, const char *content, int64_t 
         sim_violate(world, 12, "%s does not read what it has just written to '%s'", node->name,
                     path);
     }
-}
-
-void
-sim_check_unknown(SimWorld *world, const char *path, const char *content)
-{
-    add_value(world->check, path, content, 0);
 }
 
 void

@@ -12,10 +12,11 @@ void sim_check_persisted(SimWorld *world, SimNode *node);
 void sim_check_visible(SimWorld *world, SimNode *node, const ReplicaEffect *effect);
 void sim_check_started(SimNode *node);
 
-/* Told by the clients (cfs_load.c). @began_us: when the call was made. */
+/* Told by the clients (cfs_load.c): that a content is under way; what became of it, unless nobody
+ * knows. @began_us: when the call was made. */
+void sim_check_called(SimWorld *world, const char *path, const char *content);
 void sim_check_written(SimNode *node, const char *path, const char *content, int64_t began_us,
                        const UpdateResult *result);
-void sim_check_unknown(SimWorld *world, const char *path, const char *content);
 void sim_check_unique(SimNode *node, const char *path, const UpdateResult *result, bool create);
 void sim_check_granted(SimNode *node, const char *lease, Generation generation, bool own_again);
 void sim_check_heard(SimNode *node, const char *lease, Generation generation, int64_t sent_us);

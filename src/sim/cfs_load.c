@@ -101,6 +101,9 @@ call_new(SimNode *node, CallKind kind, const char *path, const char *content)
     call->began_us = node->world->now_us;
     call->path = g_strdup(path);
     call->content = g_strdup(content);
+    if (content != NULL) {
+        sim_check_called(node->world, path, content);
+    }
     g_hash_table_insert(load->calls, &call->id, call);
     sim_at(node->world, node->world->now_us + CALL_TIMEOUT_US, on_timeout, node, call->id);
     return call;
@@ -117,9 +120,6 @@ lose_calls(SimWorld *world, SimNode *node)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Call *call = value;
         if (call->node == node->number && call->process != node->process) {
-            if (call->content != NULL) {
-                sim_check_unknown(world, call->path, call->content);
-            }
             g_hash_table_iter_remove(&iter);
         }
     }
@@ -480,9 +480,7 @@ sim_load_answer(SimWorld *world, SimNode *node, uint64_t id, const UpdateResult 
         return;
     }
     g_hash_table_steal(load->calls, &id);
-    if (call->content != NULL && result->code == UPDATE_UNKNOWN) {
-        sim_check_unknown(world, call->path, call->content);
-    } else if (call->content != NULL) {
+    if (call->content != NULL && result->code != UPDATE_UNKNOWN) {
         sim_check_written(node, call->path, call->content, call->began_us, result);
     }
     switch (call->kind) {

@@ -449,6 +449,7 @@ install_own(Replica *r, bool missed_one)
     pending->config = r->config == NULL ? NULL : config_ref(r->config);
     g_queue_push_tail(&r->pending, pending);
     disk_dirty_delta(r, pending->delta);
+    r->adopt = !r->visible_known;
     after_install(r);
     lease_learn_all(r, missed_one);
 }
@@ -470,6 +471,7 @@ epoch_install(Replica *r, State *state, GPtrArray *deltas, bool keep_aside)
         r->log_floor_epoch = r->plan->epoch.number;
     }
     r->adopt = true;
+    r->visible_known = false; /* until the epoch opens */
     after_install(r);
     lease_learn_all(r, true);
     lock_seen_all(r);

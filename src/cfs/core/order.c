@@ -374,8 +374,9 @@ order_commit(Replica *r)
     if (plan == NULL || !plan->open || !plan->installed)
         return;
     if (r->adopt) {
-        /* Only the state as of the begin is committed by the opening itself. */
-        g_assert(r->pending.length == 0);
+        /* All that is accepted now was inherited: the opening commits it. */
+        g_queue_clear_full(&r->pending, pending_free);
+        g_queue_init(&r->pending);
         order_adopt(r);
     }
     for (guint i = 0; i < r->members->len; i++)
