@@ -30,7 +30,7 @@ typedef struct {
 /* clang-format off */
 static const Unit units[] = {
     { "quorate-watchdogd" },
-    { "quorate-cfsd", .watchdog_ms = 2000 },
+    { "quorate-cfsd", .argument = "-f", .watchdog_ms = 2000 },
     { "corosync", .argument = "-f", .needs = { "/etc/corosync/corosync.conf", "/etc/corosync/authkey" } },
     { "quorate-lrmd" },
     { "quorate-crmd" },

@@ -152,6 +152,25 @@ put_files(const Lab *lab, int node, const char *disk, GError **error)
                   error);
 }
 
+/* What the package would put into /etc/pam.d. */
+static bool
+add_pam_services(const char *disk, GError **error)
+{
+    g_autoptr(GDir) dir = g_dir_open(LAB_SOURCE_DIR "/packaging/pam", 0, NULL);
+    const char *name;
+
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *source = g_build_filename(LAB_SOURCE_DIR "/packaging/pam", name, NULL);
+        g_autofree char *text = q_file_read(source, FILE_MAX_BYTES, NULL, error);
+        g_autofree char *target = g_build_filename("etc-pam.d", name, NULL);
+
+        if (text == NULL || !put(disk, target, text, 0644, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool
 lab_disk_make(const Lab *lab, int node, GError **error)
 {
@@ -173,6 +192,9 @@ lab_disk_make(const Lab *lab, int node, GError **error)
         } else if (!entry->is_file && !q_file_make_dir(path, 0755, error)) {
             return false;
         }
+    }
+    if (!add_pam_services(disk, error)) {
+        return false;
     }
     for (int i = 0; folders[i] != NULL; i++) {
         g_autofree char *path = g_build_filename(disk, folders[i], NULL);

@@ -18,7 +18,7 @@ find_builder(void)
         return installed;
     }
     g_free(installed);
-    return g_strdup(LAB_TOOLS_DIR "/mkguest");
+    return g_strdup(LAB_SOURCE_DIR "/tools/mkguest");
 }
 
 char *
