@@ -524,7 +524,7 @@ check_hostname(const char *name, const char *value, GError **error)
 /* clang-format off */
 #define JOIN_PARAMS                                                                                 \
     CLUSTER_LINK_PARAM(JoinArgs),                                                                   \
-    API_PARAM(JoinArgs, nodeid, API_INTEGER, .optional = true, API_MIN(1), .def = "0",              \
+    API_PARAM(JoinArgs, nodeid, API_INTEGER, .optional = true, API_MIN(1),                          \
               .doc = "Corosync's id of this node; the lowest free one unless given."),             \
     API_PARAM(JoinArgs, votes, API_INTEGER, .optional = true, API_MIN(0), .def = "1",               \
               .doc = "Votes of this node."),                                                       \

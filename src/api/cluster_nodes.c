@@ -27,7 +27,7 @@ typedef struct {
     API_PARAM(AddArgs, new_node_ip, API_STRING, .optional = true,                                   \
               .doc = "Address of the new node, for clusters with one link and no 'link0' given."), \
     CLUSTER_LINK_PARAM(AddArgs),                                                                    \
-    API_PARAM(AddArgs, nodeid, API_INTEGER, .optional = true, API_MIN(1), .def = "0",               \
+    API_PARAM(AddArgs, nodeid, API_INTEGER, .optional = true, API_MIN(1),                           \
               .doc = "Corosync's id of the new node; the lowest free one unless given."),          \
     API_PARAM(AddArgs, votes, API_INTEGER, .optional = true, API_MIN(0), .def = "1",                \
               .doc = "Votes of the new node, once it holds the cluster's tree."),                  \
