@@ -52,10 +52,31 @@ ha_sections_add(const HaSections *sections, CfsTxn *txn)
 }
 
 bool
+ha_make_folder(CfsClient *cfs, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(GPtrArray) entries = cfs_list(cfs, "ha", &cause);
+
+    if (entries != NULL || !g_error_matches(cause, Q_ERROR, Q_ERROR_NOT_FOUND)) {
+        return true; /* whatever else is wrong shows when it is written to */
+    }
+    g_clear_error(&cause);
+    CfsTxn *txn = cfs_txn_new();
+    cfs_txn_mkdir(txn, "ha");
+    if (cfs_txn_commit(cfs, txn, NULL, &cause) || g_error_matches(cause, Q_ERROR, Q_ERROR_EXISTS)) {
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return false;
+}
+
+bool
 ha_sections_write(const HaSections *sections, CfsClient *cfs, GError **error)
 {
+    if (!ha_make_folder(cfs, error)) {
+        return false;
+    }
     CfsTxn *txn = cfs_txn_new();
-
     ha_sections_add(sections, txn);
     return cfs_txn_commit(cfs, txn, NULL, error);
 }
@@ -163,7 +184,8 @@ append_line(const char *text, gpointer line, GError **error)
 bool
 ha_queue_command(CfsClient *cfs, const char *line, GError **error)
 {
-    return cfs_modify(cfs, HA_COMMANDS_FILE, append_line, (gpointer)line, error);
+    return ha_make_folder(cfs, error)
+           && cfs_modify(cfs, HA_COMMANDS_FILE, append_line, (gpointer)line, error);
 }
 
 /* ------------------------------------------------------------------ sections as JSON */

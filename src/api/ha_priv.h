@@ -24,6 +24,9 @@ bool ha_sections_check_digest(const HaSections *sections, const char *digest, GE
 /** ha_sections_add: adds the new text of @sections to @txn, on condition of the version read. */
 void ha_sections_add(const HaSections *sections, CfsTxn *txn);
 
+/** ha_make_folder: a cluster that never had a service has no folder ha/. */
+bool ha_make_folder(CfsClient *cfs, GError **error);
+
 /** ha_sections_write: Errors: as cfs_txn_commit() */
 bool ha_sections_write(const HaSections *sections, CfsClient *cfs, GError **error);
 
