@@ -377,6 +377,20 @@ drain_loop(Replica *r)
 
 /* ------------------------------------------------------------------ a step */
 
+/* A cluster was made of this node: from now on its order is Corosync's. There is no way back while
+ * the process lives: were corosync.conf to vanish, every node would think itself alone. */
+static void
+leave_solitude(Replica *r)
+{
+    if (!r->alone || r->override != NULL
+        || tree_lookup(r->visible->tree, "corosync.conf") == NULL)
+        return;
+    r->alone = false;
+    g_queue_clear_full(&r->loop, (GDestroyNotify)g_bytes_unref);
+    g_queue_init(&r->loop);
+    epoch_view(r, NULL, 0);
+}
+
 static void
 show(Replica *r)
 {
@@ -396,6 +410,7 @@ show(Replica *r)
     g_array_append_val(r->effects, effect);
     /* Who was told that a write is done must find it: visible first, then the answer. */
     sender_settle(r);
+    leave_solitude(r);
 }
 
 static void
