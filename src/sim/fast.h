@@ -42,7 +42,8 @@ typedef struct {
     char *violation;
     int64_t at_ms;
     guint counts[FAULT_END];
-    GArray *failovers; /* int64_t: ms from power loss to the guest's process elsewhere, undisturbed */
+    GArray
+        *failovers; /* int64_t: ms from power loss to the guest's process elsewhere, undisturbed */
 } FastResult;
 
 const char *fast_fault_name(FastFault kind);

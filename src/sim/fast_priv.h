@@ -117,15 +117,15 @@ struct Host {
     WatchdogClient client;
     int64_t reconciled_ms;
 
-    Watchdog *watchdog;  /* watchdogd's mind */
-    char *deadlines;     /* its file in /run */
+    Watchdog *watchdog; /* watchdogd's mind */
+    char *deadlines;    /* its file in /run */
     bool device_armed;
     int64_t device_fires_ms;
     uint64_t device_feeds;
 
-    GHashTable *gates;   /* "E.S" of gates that are open (a set) */
-    GHashTable *ending;  /* "E.S" -> true time of the proof; 0: proven */
-    GPtrArray *tasks;    /* Task */
+    GHashTable *gates;  /* "E.S" of gates that are open (a set) */
+    GHashTable *ending; /* "E.S" -> true time of the proof; 0: proven */
+    GPtrArray *tasks;   /* Task */
 };
 
 typedef struct {
@@ -151,11 +151,20 @@ struct Qemu {
     bool alive;
     bool continued;
     int64_t continued_ms;
-    int64_t dead_ms;  /* true time from which nothing of it reaches a disk */
+    int64_t dead_ms;     /* true time from which nothing of it reaches a disk */
     int64_t norecord_ms; /* since when it lives without a record; 0: it has one */
 };
 
-typedef enum { OP_COMMIT, OP_TAKE, OP_FENCE, OP_RELEASE, OP_RENEW, OP_RUN, OP_RUN_CLEAR, OP_MOVE } OpKind;
+typedef enum {
+    OP_COMMIT,
+    OP_TAKE,
+    OP_FENCE,
+    OP_RELEASE,
+    OP_RENEW,
+    OP_RUN,
+    OP_RUN_CLEAR,
+    OP_MOVE
+} OpKind;
 
 /* One call to cfsd, from a process of @host. */
 typedef struct {
@@ -208,7 +217,7 @@ struct Fast {
     int64_t disturbed_ms;  /* last fault, or end of one, or boot */
     guint disturbances;    /* in the last while */
     guint disturbed_host;
-    int64_t before_ms;     /* the disturbance before */
+    int64_t before_ms;      /* the disturbance before */
     GHashTable *lost_since; /* sid -> true time since which it should run and does not */
     bool over;
 };
@@ -216,6 +225,8 @@ struct Fast {
 /* fast.c */
 void fast_at(Fast *fast, int64_t at_ms, Host *host, int proc, FastFunc func, uint64_t number,
              gpointer data, GDestroyNotify free_data);
+void fast_resume(Host *host);        /* events that waited for a stopped process come now */
+void fast_drop_deferred(Host *host); /* its power went: nobody gets them */
 int64_t fast_dice(Fast *fast, int64_t low, int64_t high);
 void fast_trace(Fast *fast, const char *by, const HaEvent *event);
 void fast_say(Fast *fast, Host *host, const char *format, ...) G_GNUC_PRINTF(3, 4);
@@ -223,8 +234,8 @@ void fast_say(Fast *fast, Host *host, const char *format, ...) G_GNUC_PRINTF(3, 
 /* fast_host.c */
 HaTime host_now(const Host *host);
 int64_t host_mono(const Host *host);
-bool host_runs(const Host *host);                 /* powered, not frozen */
-bool proc_runs(const Host *host, ProcKind proc);  /* and that process neither dead nor stopped */
+bool host_runs(const Host *host);                /* powered, not frozen */
+bool proc_runs(const Host *host, ProcKind proc); /* and that process neither dead nor stopped */
 void host_power_on(Host *host);
 void host_power_off(Host *host, const char *how);
 void host_freeze(Host *host);

@@ -80,6 +80,7 @@ take_over(Lrm *lrm, HaEnv *env, const HaLease *lease, bool adopted)
 
     lrm->lease = *lease;
     lrm->has_lease = true;
+    lrm->kept = adopted;
     lrm_emit(env, adopted ? ha_event_new(HA_EVENT_LEASE_ADOPTED, HA_F_GENERATION, text, HA_F_END)
                           : ha_event_new(HA_EVENT_LOCK_ACQUIRED, HA_F_NODE, env->node, HA_F_LOCK,
                                          "agent", HA_F_GENERATION, text, HA_F_END));
@@ -176,8 +177,12 @@ lrm_hold(Lrm *lrm, HaEnv *env, const HaWorld *world)
         return hold_classic(lrm, env);
     if (lrm->ending)
         return false;
-    if (lrm->has_lease)
-        return ha_generation_compare(world->local->owner, lrm->lease.generation) == 0;
+    if (lrm->has_lease) {
+        /* Once: a watchdogd that is away for a moment forgets nothing. */
+        lrm->kept = lrm->kept
+                    || ha_generation_compare(world->local->owner, lrm->lease.generation) == 0;
+        return lrm->kept;
+    }
     if (!ha_generation_none(world->local->owner))
         return false; /* settle_old_owner() is at it */
     if (env->guard(env, HA_GUARD_ARM, (HaGeneration){ 0, 0 }, no_time()) != HA_DONE

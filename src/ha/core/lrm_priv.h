@@ -60,6 +60,7 @@ struct Lrm {
     HaTime asked;
     bool has_asked;
     HaTime promised; /* D */
+    bool kept;       /* watchdogd has kept a deadline of this lease: it is armed for it */
     bool ending;     /* local end of ending_of under way */
     HaGeneration ending_of;
     GHashTable *gate_moves; /* sid -> GateMove */
