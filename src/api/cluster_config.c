@@ -15,6 +15,7 @@
 #include "sys/service.h"
 
 #define CREATE_QUORUM_MS 30000
+#define SETTLE_POLL_US 200000
 #define TOKEN_MS 1000 /* safety.md S38: 1 s to 8 nodes */
 #define CONF_FILE_MAX (1024 * 1024)
 
@@ -167,6 +168,29 @@ start_cluster(CfsClient *cfs, const char *text, GError **error)
     return ok;
 }
 
+/* The new cluster is quorate, and its files are there. cfsd goes over from alone to cluster
+ * meanwhile: what it was asked just before may be lost. */
+static bool
+settle(ApiCall *call, GError **error)
+{
+    int64_t deadline = q_clock_mono_ms() + CREATE_QUORUM_MS;
+    const ClusterCertsOptions certs = { .say = api_say, .data = call };
+
+    while (true) {
+        g_autoptr(GError) why = NULL;
+        g_autoptr(CfsClient) cfs = NULL;
+        if (cluster_wait_quorum(CREATE_QUORUM_MS, &why)
+            && (cfs = cfs_client_connect("pvecm", &why)) != NULL
+            && cluster_certs_ensure(cfs, call->node, &certs, &why))
+            return true;
+        if (q_clock_mono_ms() >= deadline) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
+        g_usleep(SETTLE_POLL_US);
+    }
+}
+
 static JsonNode *
 create_run(ApiCall *call, const void *data, GError **error)
 {
@@ -200,15 +224,11 @@ create_run(ApiCall *call, const void *data, GError **error)
         return NULL;
     }
     api_log(call, "Restart corosync and cluster filesystem");
-    if (!cluster_wait_quorum(CREATE_QUORUM_MS, error)) {
+    if (!settle(call, error)) {
         q_prefix_error(error, "cluster '%s' is created, but ", args->clustername);
         return NULL;
     }
-    g_autoptr(CfsClient) fresh = cfs_client_connect("pvecm", error);
-    const ClusterCertsOptions certs = { .say = api_say, .data = call };
-    return fresh != NULL && cluster_certs_ensure(fresh, call->node, &certs, error)
-               ? q_json_node_null()
-               : NULL;
+    return q_json_node_null();
 }
 
 const ApiMethod api_cluster_config_create = {
