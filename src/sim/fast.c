@@ -380,7 +380,7 @@ static void
 tick(Fast *fast, Host *host, uint64_t number, gpointer data)
 {
     check_tick(fast);
-    fast_at(fast, fast->now_ms + 100, NULL, -1, tick, 0, NULL, NULL);
+    fast_at(fast, fast->now_ms + 200, NULL, -1, tick, 0, NULL, NULL);
 }
 
 static void

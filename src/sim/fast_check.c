@@ -250,8 +250,11 @@ void
 check_killed(Host *host)
 {
     Fast *fast = host->fast;
+    guint up = 0;
 
-    if (fast->now_ms > 20000 && fast->disturbed_host < FAST_HOSTS
+    for (guint i = 0; i < fast->count; i++)
+        up += host_runs(fast->hosts[i]);
+    if (up + 1 >= fast->count && fast->now_ms > 20000 && fast->disturbed_host < FAST_HOSTS
         && fast->disturbed_host != host->index && fast->now_ms - fast->before_ms > 20000
         && fast->now_ms - fast->disturbed_ms < 10000)
         fast_violate(fast, 32, "%s ends its guests though only %s was lost", host->name,
