@@ -6,7 +6,9 @@
 #include "cfs/mount.h"
 #include "cfs/propagate.h"
 #include "sys/file.h"
-#include "sys/log.h"
+#include "sys/clock.h"
+
+enum { WRITABLE_MS = 3000 };
 
 /* ------------------------------------------------------------------ what happens to whom */
 
@@ -20,11 +22,6 @@ on_visible(const ReplicaEffect *effect, gpointer data)
     if (daemon->propagate != NULL) {
         cfs_propagate_visible(daemon->propagate, effect);
     }
-    if (daemon->clustered != !replica_alone(cfs_host_replica(daemon->host))) {
-        daemon->clustered = !daemon->clustered;
-        cfs_status_follow(daemon->status, daemon->clustered && daemon->corosync);
-        cfs_virtual_members(daemon->virtual);
-    }
 }
 
 static void
@@ -33,6 +30,10 @@ on_quorum(gpointer data)
     CfsDaemon *daemon = data;
     bool quorate = replica_quorum(cfs_host_replica(daemon->host)).state == QUORUM_YES;
 
+    if (daemon->clustered != !replica_alone(cfs_host_replica(daemon->host))) {
+        daemon->clustered = !daemon->clustered;
+        cfs_status_follow(daemon->status, daemon->clustered && daemon->corosync);
+    }
     cfs_virtual_members(daemon->virtual);
     if (quorate != daemon->quorate) {
         daemon->quorate = quorate;
@@ -125,6 +126,18 @@ open_socket(CfsDaemon *daemon, const char *path, GError **error)
 
 /* ------------------------------------------------------------------ life */
 
+/* A node alone is writable when somebody is told that it serves. */
+static void
+wait_until_writable(CfsDaemon *daemon)
+{
+    int64_t end_ms = q_clock_mono_ms() + WRITABLE_MS;
+
+    while (replica_quorum(cfs_host_replica(daemon->host)).state != QUORUM_YES
+           && replica_alone(cfs_host_replica(daemon->host)) && q_clock_mono_ms() < end_ms) {
+        g_main_context_iteration(NULL, TRUE);
+    }
+}
+
 CfsDaemon *
 cfs_daemon_new(const CfsDaemonSetup *setup, GError **error)
 {
@@ -148,6 +161,7 @@ cfs_daemon_new(const CfsDaemonSetup *setup, GError **error)
     if (setup->conf_path != NULL && !setup->host.local) {
         daemon->propagate = cfs_propagate_new(daemon->host, setup->conf_path);
     }
+    wait_until_writable(daemon);
     if (!open_socket(daemon, setup->socket, error)) {
         return NULL;
     }

@@ -1,5 +1,6 @@
 #include "cfs/host.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -357,12 +358,21 @@ random_number(void)
     return number;
 }
 
+/* The file that Corosync reads here, if it makes this node a member of something. The example that
+ * Debian's package brings does not. */
+static char *
+read_own_conf(const CfsHost *host)
+{
+    g_autofree char *text =
+        host->corosync ? q_file_read(CFS_HOST_COROSYNC_CONF, TREE_FILE_MAX, NULL, NULL) : NULL;
+
+    return text != NULL && cfs_host_is_member(text, host->node) ? g_steal_pointer(&text) : NULL;
+}
+
 static bool
 start_core(CfsHost *host, const CfsLoaded *loaded, GError **error)
 {
-    bool join = loaded->fresh && !host->local && access(CFS_HOST_COROSYNC_CONF, F_OK) == 0;
-    g_autofree char *own_conf =
-        join ? q_file_read(CFS_HOST_COROSYNC_CONF, TREE_FILE_MAX, NULL, NULL) : NULL;
+    g_autofree char *own_conf = loaded->fresh ? read_own_conf(host) : NULL;
 
     host->node_id = cfs_host_find_id(loaded->entries, own_conf, host->node);
     ReplicaSetup setup = {
@@ -371,7 +381,7 @@ start_core(CfsHost *host, const CfsLoaded *loaded, GError **error)
         .boot = host->boot,
         .incarnation = random_number(),
         .seed = random_number(),
-        .join = join,
+        .join = own_conf != NULL,
         .local_edit = host->local,
         .entries = loaded->entries,
         .version = loaded->version,
@@ -385,30 +395,67 @@ start_core(CfsHost *host, const CfsLoaded *loaded, GError **error)
                                     "move it away on a node of a cluster: ");
 }
 
+/* Opens the database and begins. */
+static bool
+open_core(CfsHost *host, GError **error)
+{
+    g_autoptr(CfsLoaded) loaded = NULL;
+
+    host->store = cfs_store_open(host->folder, on_persisted, host, &loaded, error);
+    if (host->store == NULL || !start_core(host, loaded, error)) {
+        return false;
+    }
+    cfs_host_feed(host, &(ReplicaInput){ .kind = REPLICA_START });
+    cfs_host_follow_config(host);
+    return true;
+}
+
+static void
+close_core(CfsHost *host)
+{
+    Call *call;
+
+    cfs_host_leave_corosync(host);
+    while ((call = g_queue_peek_head(&host->by_age)) != NULL) {
+        cfs_host_answer(host, call->number, &(UpdateResult){ .code = UPDATE_UNKNOWN });
+    }
+    if (host->replica != NULL) {
+        g_clear_pointer(&host->store, cfs_store_free); /* what was handed over is on disk then */
+    }
+    g_queue_clear_full(&host->waiting, waiting_free);
+    g_clear_pointer(&host->replica, replica_free);
+}
+
+void
+cfs_host_begin_anew(CfsHost *host)
+{
+    g_autoptr(GError) error = NULL;
+
+    close_core(host);
+    if (!open_core(host, &error)) {
+        q_err("cannot go on: %s", error->message);
+        abort(); /* nobody may look at what is gone; the supervisor starts us again */
+    }
+}
+
 CfsHost *
 cfs_host_new(const CfsHostSetup *setup, GError **error)
 {
     g_autoptr(CfsHost) host = g_new0(CfsHost, 1);
-    g_autoptr(CfsLoaded) loaded = NULL;
 
     host->node = q_node_name();
     host->boot = q_boot_id();
+    host->folder = g_strdup(setup->folder);
     host->local = setup->local;
     host->corosync = setup->corosync && !setup->local;
     host->call_ms = setup->call_ms > 0 ? setup->call_ms : CALL_MS;
     host->calls = g_hash_table_new(g_int64_hash, g_int64_equal);
     g_queue_init(&host->by_age);
     g_queue_init(&host->waiting);
-    host->store = cfs_store_open(setup->folder, on_persisted, host, &loaded, error);
-    if (host->store == NULL || !start_core(host, loaded, error)) {
-        return NULL;
-    }
     host->tick = timed_source(on_tick, host, G_PRIORITY_DEFAULT);
     host->expiry = timed_source(on_expiry, host, G_PRIORITY_DEFAULT);
     host->idle = timed_source(on_idle, host, G_PRIORITY_DEFAULT + 10);
-    cfs_host_feed(host, &(ReplicaInput){ .kind = REPLICA_START });
-    cfs_host_follow_config(host);
-    return g_steal_pointer(&host);
+    return open_core(host, error) ? g_steal_pointer(&host) : NULL;
 }
 
 void
@@ -420,23 +467,17 @@ cfs_host_listen(CfsHost *host, const CfsHostEvents *events)
 void
 cfs_host_free(CfsHost *host)
 {
-    Call *call;
-
     if (host == NULL) {
         return;
     }
     host->ending = true;
-    cfs_host_leave_corosync(host);
-    while ((call = g_queue_peek_head(&host->by_age)) != NULL) {
-        cfs_host_answer(host, call->number, &(UpdateResult){ .code = UPDATE_UNKNOWN });
-    }
-    cfs_store_free(host->store); /* what was handed over is on disk afterwards */
+    close_core(host);
+    cfs_store_free(host->store); /* opened, but there was no core for it */
     drop_source(host->tick);
     drop_source(host->expiry);
     drop_source(host->idle);
-    g_queue_clear_full(&host->waiting, waiting_free);
-    replica_free(host->replica);
     g_hash_table_unref(host->calls);
+    g_free(host->folder);
     g_free(host->node);
     g_free(host->boot);
     g_free(host);

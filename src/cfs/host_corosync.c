@@ -2,14 +2,11 @@
 #include <string.h>
 #include "cluster/corosync_conf.h"
 #include "sys/log.h"
-#include "sys/loop.h"
 
 /* Corosync's side of the host: two groups and the quorum flag. */
 
 #define MAIN_GROUP "quorate-cfs-1"
 #define BULK_GROUP "quorate-cfs-bulk-1"
-
-enum { EXIT_OTHER_ID = 75 }; /* the supervisor starts us again */
 
 /* ------------------------------------------------------------------ events */
 
@@ -114,36 +111,41 @@ cfs_host_find_id(GPtrArray *entries, const char *own_conf, const char *node)
     return id != 0 ? id : 1;
 }
 
+bool
+cfs_host_is_member(const char *conf, const char *node)
+{
+    g_autoptr(CorosyncConf) parsed = corosync_conf_parse(conf, NULL);
+    CorosyncNode found;
+
+    return parsed != NULL && corosync_conf_node(parsed, node, &found) && found.addr[0] != NULL
+           && !g_str_has_prefix(found.addr[0], "127.") && strcmp(found.addr[0], "::1") != 0
+           && strcmp(found.addr[0], "localhost") != 0;
+}
+
 /* ------------------------------------------------------------------ coming and going */
 
-/* A cluster that was made with another id for us than the one that we began with. */
-static void
-check_id(CfsHost *host)
+/* A core that began alone stays so: now there is a cluster. */
+static bool
+must_begin_anew(const CfsHost *host)
 {
-    const TreeEntry *entry = tree_lookup(replica_tree(host->replica), CFS_TREE_COROSYNC_CONF);
-    g_autofree char *text = entry != NULL && entry->type == TREE_FILE ? text_of(entry) : NULL;
-    uint32_t id = id_in(text, host->node);
+    const TreeEntry *conf = tree_lookup(replica_tree(host->replica), CFS_TREE_COROSYNC_CONF);
 
-    if (id != 0 && id != host->node_id) {
-        q_notice("this node's id is %u now: starting again", id);
-        q_loop_quit(EXIT_OTHER_ID);
-    }
+    return replica_alone(host->replica) && conf != NULL && conf->type == TREE_FILE;
 }
 
 static gboolean
 follow_config(gpointer data)
 {
     CfsHost *host = data;
-    bool alone = replica_alone(host->replica);
 
     host->follow_source = 0;
-    if (!alone && host->main_group == NULL) {
-        check_id(host);
+    if (must_begin_anew(host)) {
+        q_notice("this node has become a cluster");
+        cfs_host_begin_anew(host);
+    } else if (!replica_alone(host->replica) && host->main_group == NULL) {
         host->votequorum = cluster_votequorum_new(on_flag, host);
         host->bulk_group = cluster_cpg_new(BULK_GROUP, &bulk_events, host);
         host->main_group = cluster_cpg_new(MAIN_GROUP, &main_events, host);
-    } else if (alone && host->main_group != NULL) {
-        cfs_host_leave_corosync(host);
     }
     return G_SOURCE_REMOVE;
 }
@@ -151,11 +153,11 @@ follow_config(gpointer data)
 void
 cfs_host_follow_config(CfsHost *host)
 {
-    bool joined = host->main_group != NULL;
+    bool join = !replica_alone(host->replica) && host->main_group == NULL;
 
-    /* Later: this may be called from within a callback of the group. */
+    /* Later: answers of the present step go out first. */
     if (host->corosync && !host->ending && host->follow_source == 0
-        && joined == replica_alone(host->replica)) {
+        && (join || must_begin_anew(host))) {
         host->follow_source = g_idle_add_full(G_PRIORITY_DEFAULT, follow_config, host, NULL);
     }
 }

@@ -18,6 +18,7 @@ typedef struct {
 struct CfsHost {
     char *node;
     char *boot;
+    char *folder;
     uint32_t node_id;
     bool local;
     bool corosync;
@@ -49,9 +50,16 @@ void cfs_host_feed(CfsHost *host, const ReplicaInput *input);
 void cfs_host_carry_out(CfsHost *host, ReplicaEffect *effect);
 void cfs_host_answer(CfsHost *host, uint64_t number, const UpdateResult *result);
 
+/** cfs_host_begin_anew: as if the daemon were started again; what is under way is answered UNKNOWN.
+ */
+void cfs_host_begin_anew(CfsHost *host);
+
 /* host_corosync.c */
-/** cfs_host_follow_config: joins the groups if the tree has a corosync.conf, leaves them if not. */
+/** cfs_host_follow_config: joins the groups; begins anew when the tree has got its corosync.conf.
+ */
 void cfs_host_follow_config(CfsHost *host);
 void cfs_host_leave_corosync(CfsHost *host);
+/** cfs_host_is_member: whether @conf lists @node at an address that others could reach. */
+bool cfs_host_is_member(const char *conf, const char *node);
 /** cfs_host_find_id: from corosync.conf among @entries, else from @own_conf (nullable); else 1. */
 uint32_t cfs_host_find_id(GPtrArray *entries, const char *own_conf, const char *node);

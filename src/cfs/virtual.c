@@ -177,8 +177,13 @@ cfs_virtual_visible(CfsVirtual *virtual, const ReplicaEffect *effect)
         read_conf(virtual);
         return;
     }
+    /* A path that is replaced goes and comes in one change. */
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     for (guint i = 0; i < effect->visible.paths->len; i++) {
-        count_path(virtual, g_array_index(effect->visible.paths, VisiblePath, i).path);
+        char *path = g_array_index(effect->visible.paths, VisiblePath, i).path;
+        if (g_hash_table_add(seen, path)) {
+            count_path(virtual, path);
+        }
     }
 }
 

@@ -178,7 +178,11 @@ test_long_content(const char *socket)
     }
     CfsTxn *txn = cfs_txn_new();
     cfs_txn_write_bytes(txn, "big", big, TREE_FILE_MAX);
+    g_assert_true(cfs_txn_commit(client, txn, NULL, &error));
+    g_assert_no_error(error);
+    txn = cfs_txn_new();
     cfs_txn_write_bytes(txn, "half", big, TREE_FILE_MAX / 2);
+    cfs_txn_write_bytes(txn, "third", big, TREE_FILE_MAX / 3);
     cfs_txn_write(txn, "small", "s");
     g_assert_true(cfs_txn_commit(client, txn, NULL, &error));
     g_assert_no_error(error);
@@ -187,6 +191,8 @@ test_long_content(const char *socket)
     g_assert_cmpmem(back, length, big, TREE_FILE_MAX);
     g_autofree char *half = cfs_read(client, "half", NULL, &length, &error);
     g_assert_cmpmem(half, length, big, TREE_FILE_MAX / 2);
+    g_autofree char *third = cfs_read(client, "third", NULL, &length, &error);
+    g_assert_cmpmem(third, length, big, TREE_FILE_MAX / 3);
 
     g_autofree char *bigger = g_malloc0(TREE_FILE_MAX + 1);
     txn = cfs_txn_new();
