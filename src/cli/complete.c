@@ -17,7 +17,8 @@ typedef struct {
 static void
 offer(Complete *complete, const char *text)
 {
-    if (g_str_has_prefix(text, complete->begin)) {
+    if (g_str_has_prefix(text, complete->begin)
+        && !g_ptr_array_find_with_equal_func(complete->found, text, g_str_equal, NULL)) {
         g_ptr_array_add(complete->found, g_strdup(text));
     }
 }
