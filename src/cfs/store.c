@@ -1,9 +1,11 @@
 #include "cfs/store.h"
 #include "cfs/store_priv.h"
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 #include "sys/file.h"
 #include "sys/log.h"
+#include "sys/realtime.h"
 
 enum {
     LOCK_TRIES = 10,
@@ -173,6 +175,19 @@ stands_alone(const Job *job)
     return job->write == NULL || job->write->new_file || job->write->keep_aside;
 }
 
+/* Threads do not inherit it, and every acknowledgement waits for this one. */
+static void
+take_priority_of_main(void)
+{
+    struct sched_param param;
+    int policy = sched_getscheduler(getpid());
+
+    if (policy >= 0 && (policy & ~SCHED_RESET_ON_FORK) == SCHED_RR
+        && sched_getparam(getpid(), &param) == 0) {
+        q_realtime_thread(param.sched_priority);
+    }
+}
+
 static gpointer
 store_thread(gpointer data)
 {
@@ -180,6 +195,7 @@ store_thread(gpointer data)
     g_autoptr(GPtrArray) batch = g_ptr_array_new();
     Job *next = NULL;
 
+    take_priority_of_main();
     for (;;) {
         Job *job = next != NULL ? g_steal_pointer(&next) : g_async_queue_pop(store->jobs);
         if (job->write == NULL) {
