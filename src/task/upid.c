@@ -31,7 +31,8 @@ parse_hex(const char *text, size_t min_digits, size_t max_digits, uint64_t *valu
 {
     size_t length = strlen(text);
 
-    if (length < min_digits || length > max_digits) {
+    /* One way to write a number: a task has one name, hence one log. */
+    if (length < min_digits || length > max_digits || (length > min_digits && *text == '0')) {
         return false;
     }
     for (const char *p = text; *p != '\0'; p++) {
@@ -60,7 +61,7 @@ upid_parse(const char *text, GError **error)
     g_auto(GStrv) parts = NULL;
     uint64_t pid, ticks, time;
 
-    if (strlen(text) <= UPID_MAX_LENGTH) {
+    if (strlen(text) <= UPID_MAX_LENGTH && g_utf8_validate(text, -1, NULL)) {
         parts = g_strsplit(text, ":", UPID_PARTS + 1);
     }
     if (parts == NULL || g_strv_length(parts) != UPID_PARTS || strcmp(parts[0], "UPID") != 0

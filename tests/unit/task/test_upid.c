@@ -52,6 +52,8 @@ test_refused(void)
         "UPID:node1:0000A1B2:00C0FFEE:6B05AB47:qmstart:../100:root@pam:",
         "UPID:node1:0000A1B2:00C0FFEE:6B05AB47:qmstart:100::",
         "UPID:node1:0000A1B2:00C0FFEE:6B05AB47:qm start:100:root@pam:",
+        "UPID:node1:0000A1B2:0C0FFEE00:6B05AB47:qmstart:100:root@pam:", /* nine digits, one idle */
+        "UPID:node1:0000A1B2:00C0FFEE:6B05AB47:qm\362start:100:root@pam:",
         "upid:node1:0000A1B2:00C0FFEE:6B05AB47:qmstart:100:root@pam:",
     };
 
