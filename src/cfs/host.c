@@ -70,14 +70,6 @@ keep_for_later(CfsHost *host, const ReplicaInput *input)
 }
 
 static void
-plan_wake(CfsHost *host)
-{
-    int64_t wake_ms = replica_wake_ms(host->replica);
-
-    g_source_set_ready_time(host->tick, wake_ms == INT64_MAX ? -1 : wake_ms * 1000);
-}
-
-static void
 step_once(CfsHost *host, ReplicaInput *input)
 {
     g_autoptr(GArray) effects = replica_effects_new();
@@ -112,34 +104,14 @@ cfs_host_feed(CfsHost *host, const ReplicaInput *input)
 
     if (input->kind != REPLICA_IDLE) {
         host->inputs_since_idle++;
-        g_source_set_ready_time(host->idle, 0);
+        host->idle_wanted = true;
     }
     if (host->inputs_since_idle >= IDLE_AFTER_INPUTS) {
         host->inputs_since_idle = 0;
         cfs_host_feed(host, &(ReplicaInput){ .kind = REPLICA_IDLE });
         return;
     }
-    plan_wake(host);
-}
-
-static gboolean
-on_tick(gpointer data)
-{
-    CfsHost *host = data;
-
-    cfs_host_feed(host, &(ReplicaInput){ .kind = REPLICA_TICK });
-    return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-on_idle(gpointer data)
-{
-    CfsHost *host = data;
-
-    g_source_set_ready_time(host->idle, -1);
-    host->inputs_since_idle = 0;
-    cfs_host_feed(host, &(ReplicaInput){ .kind = REPLICA_IDLE });
-    return G_SOURCE_CONTINUE;
+    host->wake_ms = replica_wake_ms(host->replica);
 }
 
 static void
@@ -150,14 +122,6 @@ on_persisted(uint64_t token, bool failed, gpointer data)
 }
 
 /* ------------------------------------------------------------------ calls */
-
-static void
-plan_expiry(CfsHost *host)
-{
-    Call *oldest = g_queue_peek_head(&host->by_age);
-
-    g_source_set_ready_time(host->expiry, oldest != NULL ? oldest->deadline_ms * 1000 : -1);
-}
 
 /* Numbers rise, so that the order of calls is also the order of their deadlines. */
 static Call *
@@ -175,9 +139,6 @@ call_new(CfsHost *host, CfsOutcomeFunc done, gpointer data, uint64_t *number)
     if (number != NULL) {
         *number = call->number;
     }
-    if (call->link->prev == NULL) {
-        plan_expiry(host);
-    }
     return call;
 }
 
@@ -189,12 +150,8 @@ cfs_host_answer(CfsHost *host, uint64_t number, const UpdateResult *result)
     if (call == NULL) {
         return;
     }
-    bool oldest = call->link->prev == NULL;
     g_queue_delete_link(&host->by_age, call->link);
     g_hash_table_remove(host->calls, &number);
-    if (oldest) {
-        plan_expiry(host);
-    }
     CfsOutcome outcome = { .result = *result, .timed_out = call->timed_out };
     call->done(&outcome, call->data);
     g_free(call);
@@ -227,10 +184,9 @@ cfs_host_cancel(CfsHost *host, uint64_t number)
     }
 }
 
-static gboolean
-on_expiry(gpointer data)
+static void
+expire_calls(CfsHost *host)
 {
-    CfsHost *host = data;
     int64_t now_ms = q_clock_mono_ms();
     Call *call;
 
@@ -242,8 +198,6 @@ on_expiry(gpointer data)
             cfs_host_answer(host, number, &(UpdateResult){ .code = UPDATE_UNKNOWN });
         }
     }
-    plan_expiry(host);
-    return G_SOURCE_CONTINUE;
 }
 
 int
@@ -319,22 +273,85 @@ cfs_host_disk_error(CfsHost *host)
 
 /* ------------------------------------------------------------------ life */
 
-static gboolean
-run_callback(GSource *source, GSourceFunc callback, gpointer data)
+/* Two sources that look at the host instead of being set: setting a source's time wakes the loop up
+ * once more each time. */
+typedef struct {
+    GSource base;
+    CfsHost *host;
+} HostSource;
+
+static CfsHost *
+host_of(GSource *source)
 {
-    return callback(data);
+    return ((HostSource *)source)->host;
 }
 
-/* A source that runs when its ready time has come. */
-static GSource *
-timed_source(GSourceFunc func, gpointer data, int priority)
+static int64_t
+due_ms(const CfsHost *host)
 {
-    static GSourceFuncs funcs = { .dispatch = run_callback };
-    GSource *source = g_source_new(&funcs, sizeof(GSource));
+    const Call *oldest = host->by_age.head != NULL ? host->by_age.head->data : NULL;
 
-    g_source_set_callback(source, func, data, NULL);
+    return oldest != NULL ? MIN(host->wake_ms, oldest->deadline_ms) : host->wake_ms;
+}
+
+static gboolean
+clock_check(GSource *source)
+{
+    return due_ms(host_of(source)) <= q_clock_mono_ms();
+}
+
+static gboolean
+clock_prepare(GSource *source, gint *timeout_ms)
+{
+    int64_t due = due_ms(host_of(source));
+
+    *timeout_ms = due == INT64_MAX ? -1 : (gint)CLAMP(due - q_clock_mono_ms(), 0, G_MAXINT);
+    return *timeout_ms == 0;
+}
+
+static gboolean
+clock_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    CfsHost *host = host_of(source);
+
+    expire_calls(host);
+    if (host->wake_ms <= q_clock_mono_ms()) {
+        cfs_host_feed(host, &(ReplicaInput){ .kind = REPLICA_TICK });
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+idle_check(GSource *source)
+{
+    return host_of(source)->idle_wanted;
+}
+
+static gboolean
+idle_prepare(GSource *source, gint *timeout_ms)
+{
+    *timeout_ms = -1;
+    return idle_check(source);
+}
+
+static gboolean
+idle_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    CfsHost *host = host_of(source);
+
+    host->idle_wanted = false;
+    host->inputs_since_idle = 0;
+    cfs_host_feed(host, &(ReplicaInput){ .kind = REPLICA_IDLE });
+    return G_SOURCE_CONTINUE;
+}
+
+static GSource *
+add_source(CfsHost *host, GSourceFuncs *funcs, int priority)
+{
+    GSource *source = g_source_new(funcs, sizeof(HostSource));
+
+    ((HostSource *)source)->host = host;
     g_source_set_priority(source, priority);
-    g_source_set_ready_time(source, -1);
     g_source_attach(source, g_main_context_get_thread_default());
     return source;
 }
@@ -441,6 +458,12 @@ cfs_host_begin_anew(CfsHost *host)
 CfsHost *
 cfs_host_new(const CfsHostSetup *setup, GError **error)
 {
+    static GSourceFuncs clock_funcs = { .prepare = clock_prepare,
+                                        .check = clock_check,
+                                        .dispatch = clock_dispatch };
+    static GSourceFuncs idle_funcs = { .prepare = idle_prepare,
+                                       .check = idle_check,
+                                       .dispatch = idle_dispatch };
     g_autoptr(CfsHost) host = g_new0(CfsHost, 1);
 
     host->node = q_node_name();
@@ -452,10 +475,13 @@ cfs_host_new(const CfsHostSetup *setup, GError **error)
     host->calls = g_hash_table_new(g_int64_hash, g_int64_equal);
     g_queue_init(&host->by_age);
     g_queue_init(&host->waiting);
-    host->tick = timed_source(on_tick, host, G_PRIORITY_DEFAULT);
-    host->expiry = timed_source(on_expiry, host, G_PRIORITY_DEFAULT);
-    host->idle = timed_source(on_idle, host, G_PRIORITY_DEFAULT + 10);
-    return open_core(host, error) ? g_steal_pointer(&host) : NULL;
+    host->wake_ms = INT64_MAX;
+    if (!open_core(host, error)) {
+        return NULL;
+    }
+    host->clock = add_source(host, &clock_funcs, G_PRIORITY_DEFAULT);
+    host->idle = add_source(host, &idle_funcs, G_PRIORITY_DEFAULT + 10);
+    return g_steal_pointer(&host);
 }
 
 void
@@ -473,8 +499,7 @@ cfs_host_free(CfsHost *host)
     host->ending = true;
     close_core(host);
     cfs_store_free(host->store); /* opened, but there was no core for it */
-    drop_source(host->tick);
-    drop_source(host->expiry);
+    drop_source(host->clock);
     drop_source(host->idle);
     g_hash_table_unref(host->calls);
     g_free(host->folder);

@@ -37,13 +37,14 @@ struct CfsHost {
     bool stepping;
     GQueue waiting; /* Waiting: inputs that came meanwhile */
     unsigned inputs_since_idle;
-    GSource *tick;
+    bool idle_wanted;
+    int64_t wake_ms; /* CLOCK_MONOTONIC: when the core wants to be looked at */
+    GSource *clock;
     GSource *idle;
     /* Calls under way. */
     uint64_t last_call;
     GHashTable *calls; /* number → Call */
     GQueue by_age;
-    GSource *expiry;
 };
 
 void cfs_host_feed(CfsHost *host, const ReplicaInput *input);
