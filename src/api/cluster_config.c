@@ -611,6 +611,7 @@ const ApiMethod *const api_cluster_config_methods[] = {
     &api_cluster_config_join_info,
     &api_cluster_config_add_node,
     &api_cluster_config_token_join,
+    &api_cluster_config_join_conf,
     &api_cluster_config_join_undo,
     &api_cluster_config_delete_node,
     &api_cluster_config_join,

@@ -6,7 +6,7 @@
 extern const ApiMethod api_cluster_config_create, api_cluster_config_totem,
     api_cluster_config_nodes, api_cluster_config_apiversion, api_cluster_config_join_info;
 extern const ApiMethod api_cluster_config_add_node, api_cluster_config_token_join,
-    api_cluster_config_join_undo, api_cluster_config_delete_node;
+    api_cluster_config_join_conf, api_cluster_config_join_undo, api_cluster_config_delete_node;
 extern const ApiMethod api_cluster_config_join, api_pvecm_add, api_pvecm_leave;
 extern const ApiMethod api_cluster_status, api_pvecm_status, api_pvecm_nodes, api_pvecm_expected;
 extern const ApiMethod api_pvecm_token, api_pvecm_keygen, api_pvecm_updatecerts,

@@ -18,6 +18,8 @@
 #include "sys/service.h"
 
 #define JOIN_QUORUM_MS 60000
+#define JOIN_LOOK_MS 4000 /* a join takes about 2.5 s from here */
+#define CONF_MAX (1024 * 1024)
 #define HOSTNAME_MAX 255
 
 /* The new node's side of a join. Steps and what each leaves behind: cluster/join_state.h. */
@@ -53,7 +55,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Join, join_clear)
 static void
 check_files(GPtrArray *errors)
 {
-    g_autofree char *text = q_file_read(COROSYNC_CONF_FILE, 1024 * 1024, NULL, NULL);
+    g_autofree char *text = q_file_read(COROSYNC_CONF_FILE, CONF_MAX, NULL, NULL);
     g_autoptr(CorosyncConf) conf = text != NULL ? corosync_conf_parse(text, NULL) : NULL;
     bool sample = conf != NULL && corosync_conf_is_sample(conf);
 
@@ -321,16 +323,54 @@ missing_links(void)
     return g_strjoinv("; ", (char **)status->remarks->pdata);
 }
 
+/* Whoever joined meanwhile has changed the cluster's file; with an older one Corosync stays out. */
+static void
+follow_cluster(Join *join)
+{
+    g_autoptr(JoinClient) client = join_client_new(join->state.host, join->state.fingerprint);
+    g_autoptr(JsonObject) parameters = json_object_new();
+    g_autofree char *text = q_file_read(COROSYNC_CONF_FILE, CONF_MAX, NULL, NULL);
+    g_autoptr(GError) why = NULL;
+
+    json_object_set_string_member(parameters, "node", join->state.node);
+    json_object_set_string_member(parameters, "join-secret", join->state.secret);
+    g_autoptr(JsonNode) answer =
+        join_client_call(client, "POST", "/cluster/config/join-conf", parameters, NULL);
+    const char *fresh = answer != NULL ? json_node_get_string(answer) : NULL;
+    if (fresh == NULL || text == NULL
+        || !corosync_conf_check_change(text, fresh, join->state.node, NULL, NULL))
+        return;
+    api_log(join->call, "corosync.conf has changed meanwhile: restarting corosync");
+    if (!q_file_write_atomic(COROSYNC_CONF_FILE, fresh, strlen(fresh), 0644, &why)
+        || !q_service_restart(COROSYNC_SERVICE, &why))
+        api_warn(join->call, "%s", why->message);
+}
+
+static bool
+wait_quorum(Join *join, GError **error)
+{
+    int64_t deadline = q_clock_mono_ms() + JOIN_QUORUM_MS;
+
+    while (true) {
+        g_autoptr(GError) why = NULL;
+        if (cluster_wait_quorum(JOIN_LOOK_MS, &why))
+            return true;
+        if (q_clock_mono_ms() >= deadline) {
+            g_autofree char *links = missing_links();
+            g_autofree char *reason = g_strdup(strchr(why->message, ':'));
+            return q_set_error(error, Q_ERROR_NO_QUORUM, "no quorum within %d s%s (%s)",
+                               JOIN_QUORUM_MS / 1000, reason != NULL ? reason : "", links);
+        }
+        follow_cluster(join);
+    }
+}
+
 static bool
 wait_and_vote(Join *join, GError **error)
 {
-    g_autoptr(GError) why = NULL;
-
     api_log(join->call, "waiting for quorum...");
-    if (!cluster_wait_quorum(JOIN_QUORUM_MS, &why)) {
-        g_autofree char *links = missing_links();
-        return q_set_error(error, Q_ERROR_NO_QUORUM, "%s (%s)", why->message, links);
-    }
+    if (!wait_quorum(join, error))
+        return false;
     api_log(join->call, "OK");
     g_autoptr(CfsClient) cfs = cfs_client_connect("pvecm", error);
     return cfs != NULL && join_state_enter(&join->state, JOIN_VOTE, error)

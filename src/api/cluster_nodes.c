@@ -380,6 +380,37 @@ static const ApiParam undo_params[] = {
     { 0 },
 };
 
+/* Others may join at the same time: Corosync stops a newcomer whose file is older than the others'.
+ */
+static JsonNode *
+join_conf_run(ApiCall *call, const void *data, GError **error)
+{
+    const UndoArgs *args = data;
+    CfsClient *cfs = api_cfs(call, error);
+    g_autofree char *text =
+        cfs != NULL ? cluster_tree_text(cfs, JOIN_PENDING_FILE, NULL, error) : NULL;
+
+    if (text == NULL || !join_pending_knows(text, args->node, args->join_secret)) {
+        if (error == NULL || *error == NULL)
+            q_set_error(error, Q_ERROR_DENIED, "no pending join of '%s' with this secret",
+                        args->node);
+        return NULL;
+    }
+    g_autofree char *conf = cfs_read(cfs, CLUSTER_CONF_PATH, NULL, NULL, error);
+    return conf != NULL ? q_json_node_string(conf) : NULL;
+}
+
+const ApiMethod api_cluster_config_join_conf = {
+    .verb = API_POST,
+    .path = "/cluster/config/join-conf",
+    .doc = "corosync.conf as it is now, for a node that is joining.",
+    .params = undo_params,
+    .returns = API_STRING,
+    .access = "world",
+    .as_root = true,
+    .run = join_conf_run,
+};
+
 static JsonNode *
 undo_run(ApiCall *call, const void *data, GError **error)
 {
