@@ -474,7 +474,8 @@ on_watch(CfsClient *client, JsonObject *message, gpointer data)
             want_path(mirror, json_array_get_string_element(pair, 0));
         }
     }
-    if (json_object_has_member(message, "records")) {
+    /* A lease that is fenced proves guests dead: their records say so from then on. */
+    if (json_object_has_member(message, "records") || json_object_has_member(message, "leases")) {
         want(mirror, ASK_RECORDS, NULL);
     }
     if (json_object_has_member(message, "leases")) {
