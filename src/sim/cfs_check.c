@@ -178,7 +178,7 @@ disk_content(const SimDisk *disk, const char *path)
 static bool
 disk_counts(const SimNode *node)
 {
-    return !node->disk.fresh && !node->disk.poisoned;
+    return !node->disk.fresh && !node->disk.broken;
 }
 
 /* Invariant 9: what was acknowledged lies on a majority of the disks. */
@@ -361,7 +361,9 @@ note_listed(SimWorld *world, const SimNode *node)
         }
         for (guint i = 0; i < voters->len; i++) {
             const ReplicaVoter *voter = &g_array_index(voters, ReplicaVoter, i);
-            if (voter->node_id == n + 1 && voter->installed) {
+            SimPoint point;
+            if (voter->node_id == n + 1 && sim_point_of(&world->nodes[n].disk, &point)
+                && voter->database == point.database) {
                 world->nodes[n].disk.fresh = false;
             }
         }

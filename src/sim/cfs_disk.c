@@ -84,8 +84,9 @@ apply(SimDisk *disk, const StoreWrite *write)
     }
     disk->figures = write->figures;
     if (write->new_file || write->whole) {
-        disk->poisoned = false;
+        disk->poisoned = disk->broken = false;
     }
+    disk->broken = disk->broken || disk->poisoned;
 }
 
 static int64_t
@@ -126,10 +127,11 @@ on_done(SimWorld *world, gpointer data, uint64_t token)
     bool failed = disk->failing;
     if (failed) {
         /* Nobody knows what of it is there, and asking again does not help. */
+        bool before = disk->poisoned;
         disk->poisoned = true;
         if (q_random_chance(&world->random, 0.5)) {
+            disk->poisoned = before; /* all of it is there, although nobody was told */
             apply(disk, item->write);
-            disk->poisoned = false;
         }
     } else {
         apply(disk, item->write);
@@ -154,6 +156,8 @@ sim_disk_write(SimNode *node, uint64_t token, StoreWrite *write)
 {
     Write *item = g_new(Write, 1);
 
+    sim_trace(node->world, "%s writes %lu%s", node->name, (unsigned long)token,
+              write->new_file ? ", a new file" : "");
     *item = (Write){ token, node->process, write };
     g_queue_push_tail(&node->disk.writes, item);
     if (node->disk.writes.length == 1) {
@@ -188,7 +192,7 @@ sim_disk_reinstall(SimNode *node)
     g_hash_table_remove_all(node->disk.entries);
     g_hash_table_remove_all(node->disk.rows);
     node->disk.figures = (TreeFigures){ 0 };
-    node->disk.poisoned = false;
+    node->disk.poisoned = node->disk.broken = false;
     node->disk.fresh = true;
 }
 
@@ -235,6 +239,7 @@ sim_disk_load(SimNode *node, GError **error)
             .boot = boot,
             .incarnation = q_random_id(&node->world->random),
             .seed = q_random_id(&node->world->random),
+            .suspect = disk->poisoned,
             .join = entries->len == 0 && rows->len == 0,
             .entries = entries,
             .version = disk->figures.version,

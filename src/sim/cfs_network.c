@@ -227,9 +227,16 @@ sim_on_frame(SimWorld *world, gpointer data, uint64_t to)
 {
     Frame *frame = data;
     SimNode *node = &world->nodes[to];
+    bool same = node->ring == frame->ring && node->corosync;
+    bool heard = !node->frozen && (world->reach[frame->msg->sender] & 1u << to);
 
-    if (node->ring == frame->ring && node->corosync && !node->frozen
-        && (world->reach[frame->msg->sender] & 1u << to)) {
+    if (same && !heard && !world->ending) {
+        /* Within one ring a lost frame is asked for again until it is there. */
+        sim_at(world, world->now_us + q_random_between(&world->random, 20 * SIM_MS, 80 * SIM_MS),
+               sim_on_frame, frame, to);
+        return;
+    }
+    if (same && heard) {
         frame->msg->received |= 1u << to;
         deliver_ready(node);
     }

@@ -112,6 +112,7 @@ sim_world_new(uint64_t seed, uint32_t n_nodes)
 void
 sim_world_free(SimWorld *world)
 {
+    world->ending = true;
     for (uint32_t n = 0; n < world->n_nodes; n++) {
         SimNode *node = &world->nodes[n];
 
@@ -378,6 +379,7 @@ sim_power_off(SimNode *node)
     sim_trace(node->world, "%s power off", node->name);
     node->powered = false;
     node->frozen = false;
+    node->disk.poisoned = false; /* the page cache is gone: what is there is what is there */
     sim_process_end(node);
     sim_disk_crash(node);
     node->joined = false;

@@ -34,6 +34,7 @@ typedef struct {
     GQueue writes; /* in flight, oldest first (private) */
     bool slow, hanging, failing;
     bool poisoned; /* a write failed and its data are gone, although later ones succeed (S16) */
+    bool broken;   /* written to since: what is there fits together no more */
     bool fresh;    /* reinstalled: not one of the disks that acknowledged anything yet */
 } SimDisk;
 
@@ -97,6 +98,7 @@ struct SimWorld {
     uint64_t steps;
     GPtrArray *queue; /* events (private) */
     uint64_t serial;
+    bool ending; /* sim_world_free() is under way */
     FILE *trace; /* NULL: none */
 };
 

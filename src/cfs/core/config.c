@@ -7,8 +7,6 @@ config_new(void)
     Config *config = g_new0(Config, 1);
 
     config->references = 1;
-    config->voters = g_new0(ConfigVoter, CONFIG_VOTERS_MAX);
-    config->old = g_new0(ConfigVoter, CONFIG_VOTERS_MAX);
     return config;
 }
 
@@ -39,6 +37,7 @@ config_sole(uint32_t node_id, const char *node, uint64_t database, uint64_t clus
     config->cluster = cluster;
     config->lineage = lineage;
     config->n = 1;
+    config->voters = g_new0(ConfigVoter, 1);
     config->voters[0] = (ConfigVoter){ .node_id = node_id, .weight = 1, .database = database };
     g_strlcpy(config->voters[0].node, node, sizeof config->voters[0].node);
     return config;
@@ -60,7 +59,7 @@ put_voters(GByteArray *bytes, const ConfigVoter *voters, size_t n)
 }
 
 static size_t
-get_voters(QReader *reader, ConfigVoter *voters)
+get_voters(QReader *reader, ConfigVoter **list)
 {
     size_t n = q_get_count(reader, 12);
 
@@ -68,6 +67,7 @@ get_voters(QReader *reader, ConfigVoter *voters)
         reader->failed = true;
         return 0;
     }
+    ConfigVoter *voters = *list = g_new0(ConfigVoter, n + 1); /* room for one that is added */
     for (size_t i = 0; i < n; i++) {
         voters[i].node_id = (uint32_t)q_get_var(reader);
         voters[i].weight = (uint32_t)q_get_var_max(reader, 1000000);
@@ -101,8 +101,8 @@ config_decode(GBytes *bytes)
     config->number = q_get_var(&reader);
     config->cluster = q_get_u64(&reader);
     config->lineage = q_get_u64(&reader);
-    config->n = get_voters(&reader, config->voters);
-    config->n_old = get_voters(&reader, config->old);
+    config->n = get_voters(&reader, &config->voters);
+    config->n_old = get_voters(&reader, &config->old);
     return q_reader_done(&reader) ? g_steal_pointer(&config) : NULL;
 }
 
@@ -197,10 +197,12 @@ change_voters(Config *config, GBytes *wanted)
 
     if (next == NULL || next->n == 0 || total_weight(next->voters, next->n) == 0)
         return UPDATE_BAD;
-    memcpy(config->old, config->voters, sizeof(ConfigVoter) * config->n);
+    g_free(config->old);
+    config->old = g_steal_pointer(&config->voters);
     config->n_old = config->n;
-    memcpy(config->voters, next->voters, sizeof(ConfigVoter) * next->n);
+    config->voters = g_steal_pointer(&next->voters);
     config->n = next->n;
+    next->n = 0;
     config->number++;
     return UPDATE_DONE;
 }

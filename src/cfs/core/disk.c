@@ -135,6 +135,11 @@ disk_load(Replica *r, const ReplicaSetup *setup, GError **error)
     if (has_tip)
         r->durable = (Durable){ r->promised, r->installed, r->accepted->sequence,
                                 r->accepted->history };
+    if (setup->suspect) {
+        /* S16: the file shows what the kernel remembers, which need not be on disk. */
+        r->disk_bad = r->whole = true;
+        r->durable = (Durable){ 0 };
+    }
     return undo_tail(r, undo, error);
 }
 

@@ -136,7 +136,8 @@ begin_round(Replica *r)
     r->plan_sent_ms = 0;
     r->late_ms = 0;
     r->resend = true;
-    r->config_asked = false;
+    r->config_asked = r->hello_said = false;
+    r->joined_said = 0;
     if (r->in_view)
         send_state(r);
     lease_view(r);
@@ -527,6 +528,18 @@ open_epoch(Replica *r)
     epoch_quorum(r);
 }
 
+/* Once all members of the plan have it, nobody fetches the state as of the begin any more. */
+static void
+drop_snapshot(Replica *r)
+{
+    for (guint i = 0; i < r->members->len; i++) {
+        const Member *member = &g_array_index(r->members, Member, i);
+        if (member->in_plan && !member->is_installed)
+            return;
+    }
+    g_clear_pointer(&r->plan->snapshot, state_free);
+}
+
 static void
 read_installed(Replica *r, const MessageHeader *header, QReader *reader)
 {
@@ -554,6 +567,7 @@ read_installed(Replica *r, const MessageHeader *header, QReader *reader)
     member->durable_history = opening;
     member->durable_checked = true;
     epoch_progress(r);
+    drop_snapshot(r);
     if (!r->plan->open && epoch_majority(r, r->plan->config, has_installed, 0))
         open_epoch(r);
     else if (r->plan->open)

@@ -206,6 +206,7 @@ send_heard(Replica *r)
     GByteArray *message = replica_message(r, MESSAGE_HEARD, false);
 
     q_put_u64(message, r->database);
+    q_put_var(message, replica_config(r)->number);
     q_put_var(message, r->heard->len);
     for (guint i = 0; i < r->heard->len; i++) {
         const HeardNote *note = &g_array_index(r->heard, HeardNote, i);
@@ -245,8 +246,12 @@ static void
 read_heard(Replica *r, QReader *reader)
 {
     uint64_t database = q_get_u64(reader);
+    uint64_t number = q_get_var(reader);
     size_t n = q_get_count(reader, 2);
 
+    /* S4: who knows newer voters than we do may have let them decide without us. */
+    if (replica_config(r) == NULL || number > replica_config(r)->number)
+        return;
     for (; n > 0 && !reader->failed; n--) {
         uint32_t node_id = (uint32_t)q_get_var(reader);
         uint64_t serial = q_get_var(reader);
@@ -464,7 +469,7 @@ read_vote(Replica *r, QReader *reader)
         if (yes && !query->spoiled && lease_votes_suffice(replica_config(r), query->yes)) {
             send_take(r, take, id);
         } else if (!yes) {
-            take->left_ms = take->no++ == 0 ? left_ms : MIN(take->left_ms, left_ms);
+            take->left_ms = take->no++ == 0 ? left_ms : MAX(take->left_ms, left_ms);
         }
         return;
     }

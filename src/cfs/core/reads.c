@@ -59,6 +59,7 @@ replica_voters(const Replica *r)
         ReplicaVoter view = { .node_id = voter->node_id,
                               .node = voter->node,
                               .weight = voter->weight,
+                              .database = voter->database,
                               .present = member != NULL,
                               .installed = member != NULL && member->in_plan
                                            && member->is_installed

@@ -111,8 +111,10 @@ replica_new(const ReplicaSetup *setup, GError **error)
     make_lists(r);
     if (!disk_load(r, setup, error))
         return NULL;
+    /* Without a configuration it was to join a cluster, and has not got its state yet. */
     r->alone = setup->local_edit
-               || (!setup->join && tree_lookup(r->accepted->tree, "corosync.conf") == NULL);
+               || (!setup->join && r->config != NULL
+                   && tree_lookup(r->accepted->tree, "corosync.conf") == NULL);
     return g_steal_pointer(&r);
 }
 

@@ -20,6 +20,7 @@
 #define QUERY_WAIT_MS 300    /* for the votes of one query */
 #define FETCH_AGAIN_MS 300
 #define FETCH_STALL_MS 3000
+#define LOOK_AGAIN_MS 1000   /* whether a node may go by now (S4) */
 #define DISK_AGAIN_MS 1000   /* S16: next try to write a new database */
 #define UNLOCK_AGE_MS 120000 /* cfs.md 6 */
 #define UNLOCK_ASK_MS 1000
@@ -152,7 +153,7 @@ typedef struct {
     uint64_t query;   /* under way; 0: none */
     Generation from;
     int64_t query_ms;
-    int64_t left_ms; /* shortest that a voter named */
+    int64_t left_ms; /* longest that a voter named */
     bool requested;  /* the update is sent */
     size_t no;       /* votes against */
 } Take;
@@ -275,6 +276,9 @@ struct Replica {
     GHashTable *lock_ages; /* name → LockAge */
     uint64_t wanted_version; /* of corosync.conf when `wanted` was read */
     GArray *wanted;          /* ConfigVoter */
+    uint64_t settled_config, settled_epoch; /* with these, and so many installed members, */
+    size_t settled_members;                 /* the configuration was last compared with it, */
+    int64_t settled_ms;                     /* then */
     bool config_asked;       /* a change of ours is under way */
     uint64_t joined_said;    /* epoch whose joiners we had recorded; count in joined_count */
     size_t joined_count;

@@ -231,6 +231,7 @@ sender_idle(Replica *r)
 {
     g_autoptr(GPtrArray) requests = g_ptr_array_new();
 
+    sender_settle(r);
     if (!replica_is_ready(r) || r->quorum != QUORUM_YES)
         return;
     if (r->flight.length > 0 && !r->resend) {
@@ -264,6 +265,12 @@ sender_wake(const Replica *r)
 /* ------------------------------------------------------------------ back */
 
 static bool
+own_disk_has(const Replica *r, uint64_t sequence)
+{
+    return epoch_equal(r->durable.installed, r->installed) && r->durable.sequence >= sequence;
+}
+
+static bool
 find_result(const SenderRecord *sender, uint64_t number, UpdateResult *result)
 {
     uint64_t first = sender->last - sender->n_results + 1;
@@ -293,9 +300,11 @@ sender_settle(Replica *r)
         UpdateResult result;
         if (request->number > sender.last)
             return;
-        g_queue_pop_head(&r->flight);
         if (!find_result(&sender, request->number, &result))
             result = (UpdateResult){ .code = UPDATE_UNKNOWN };
+        else if (!request->abandoned && !own_disk_has(r, result.sequence))
+            return; /* S12: a majority, oneself among them */
+        g_queue_pop_head(&r->flight);
         if (request->take != NULL && !request->abandoned)
             lease_take_done(r, request, &result);
         else

@@ -18,18 +18,30 @@ leads(const Replica *r)
     return false;
 }
 
-static void
+static size_t
+installed_members(const Replica *r)
+{
+    size_t n = 0;
+
+    for (guint i = 0; i < r->members->len; i++)
+        n += g_array_index(r->members, Member, i).is_installed;
+    return n;
+}
+
+/* True if the file says something new. */
+static bool
 read_wanted(Replica *r)
 {
     const TreeEntry *conf = tree_lookup(r->visible->tree, "corosync.conf");
     uint64_t version = conf == NULL ? 0 : conf->version;
 
-    if (version == r->wanted_version && version != 0)
-        return;
+    if (version == r->wanted_version)
+        return false;
     r->wanted_version = version;
     g_array_set_size(r->wanted, 0);
     if (conf == NULL || conf->data == NULL || !config_wanted(conf->data, r->wanted))
         g_array_set_size(r->wanted, 0);
+    return true;
 }
 
 static void
@@ -52,6 +64,50 @@ learner_of(const Replica *r, uint32_t node_id)
     return member != NULL && member->in_plan && member->is_installed && member->database != 0
                ? member
                : NULL;
+}
+
+static bool
+is_here(const Member *member, uint64_t at)
+{
+    return member->in_plan && member->is_installed;
+}
+
+static bool
+holds_lease(const Replica *r, const char *node)
+{
+    g_autoptr(GPtrArray) keys = records_keys(r->accepted->records, "lease/");
+
+    for (guint i = 0; i < keys->len; i++) {
+        LeaseRecord lease;
+        if (record_lease(r->accepted->records, (char *)keys->pdata[i] + strlen("lease/"), &lease)
+            && lease.state == LEASE_HELD && strcmp(lease.node, node) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool
+runs_guest(const Replica *r, const char *node)
+{
+    g_autoptr(GPtrArray) keys = records_keys(r->accepted->records, "run/");
+
+    for (guint i = 0; i < keys->len; i++) {
+        const char *number = (char *)keys->pdata[i] + strlen("run/");
+        uint32_t vmid = (uint32_t)g_ascii_strtoull(number, NULL, 10);
+        RunRecord run;
+        if (record_run(r->accepted->records, vmid, &run) && strcmp(run.node, node) == 0
+            && !record_run_dead(r->accepted->records, vmid, &run))
+            return true;
+    }
+    return false;
+}
+
+/* S4: a node goes when it is in no view and nothing of the state rests on it. */
+static bool
+may_remove(const Replica *r, const ConfigVoter *voter)
+{
+    return replica_member(r, voter->node_id) == NULL && !holds_lease(r, voter->node)
+           && !runs_guest(r, voter->node);
 }
 
 /* One step from @config towards what is wanted, in @next. False: it is there. */
@@ -95,7 +151,7 @@ next_step(Replica *r, const Config *config, Config *next)
         for (guint w = 0; w < r->wanted->len; w++)
             named = named
                     || g_array_index(r->wanted, ConfigVoter, w).node_id == next->voters[i].node_id;
-        if (!named && r->wanted->len > 0 && next->n > 1) {
+        if (!named && r->wanted->len > 0 && next->n > 1 && may_remove(r, &next->voters[i])) {
             memmove(&next->voters[i], &next->voters[i + 1],
                     (next->n - i - 1) * sizeof(ConfigVoter));
             next->n--;
@@ -118,19 +174,28 @@ weight_is_left(const Config *config)
 static void
 change_config(Replica *r)
 {
-    g_autoptr(Config) committed = config_of(r->visible->records);
+    const Config *committed = r->config;
 
-    if (committed == NULL || committed->number != r->config->number
-        || committed->n_old != r->config->n_old)
-        return; /* a change is under way */
+    /* Values are shared: the same one in both states, or a change is under way. */
+    if (records_get(r->visible->records, "config") != records_get(r->accepted->records, "config"))
+        return;
     if (committed->n_old > 0) {
         ask(r, CHANGE_CONFIG_DONE, committed->number, NULL);
         return;
     }
+    if (!read_wanted(r) && r->settled_config == committed->number
+        && r->settled_epoch == r->plan->epoch.number && r->settled_members == installed_members(r)
+        && r->now.mono_ms - r->settled_ms < LOOK_AGAIN_MS)
+        return; /* looked at before, and as it should be */
+    r->settled_config = committed->number;
+    r->settled_epoch = r->plan->epoch.number;
+    r->settled_members = installed_members(r);
+    r->settled_ms = r->now.mono_ms;
     g_autoptr(GBytes) encoded = config_encode(committed);
     g_autoptr(Config) next = config_decode(encoded);
-    read_wanted(r);
-    if (next_step(r, committed, next) && weight_is_left(next))
+    /* Only a step that those who are here can finish. */
+    if (next_step(r, committed, next) && weight_is_left(next)
+        && epoch_majority(r, next, is_here, 0))
         ask(r, CHANGE_CONFIG, committed->number, config_encode(next));
 }
 
