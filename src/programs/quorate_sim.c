@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "sim/cfs.h"
+#include "sim/fast.h"
 #include "sim/ha.h"
 
 static const struct {
@@ -9,6 +10,9 @@ static const struct {
 } words[] = {
     { "story", sim_ha_main },
     { "events", sim_ha_main },
+    { "rules", sim_ha_main },
+    { "plan", sim_ha_main },
+    { "fuzz", fast_main },
     { "cfs", sim_cfs_main },
 };
 

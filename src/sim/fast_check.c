@@ -83,6 +83,16 @@ check_guarded(Qemu *qemu)
     int64_t end_ms = truth->s_ms
                      + (int64_t)fast->timing.fires_ms * (1000 + fast->timing.rate_permille) / 1000
                      + fast->timing.standstill_ms + 2;
+    /* 18, S29: a local manager that can run has ended it by s + K, and proven that within t. */
+    Host *host = qemu->host;
+    int64_t ended_ms =
+        truth->s_ms
+        + (int64_t)fast->timing.local_end_ms * (1000 + fast->timing.rate_permille) / 1000;
+    ended_ms = MAX(ended_ms, host->lrmd_runs_ms + 500) + fast->timing.kill_ms;
+    if (qemu->alive && fast->now_ms > ended_ms && proc_runs(host, PROC_LRMD)
+        && host->procs[PROC_WATCHDOGD].alive)
+        fast_violate(fast, 18, "%s lives on %s %d ms after the last renewal, and no local end came",
+                     qemu->sid, host->name, (int)(fast->now_ms - truth->s_ms));
     if (fast->now_ms > end_ms)
         fast_violate(fast, 19, "%s, guarded by %s, lives on %s %d ms after the last renewal",
                      qemu->sid, text, qemu->host->name, (int)(fast->now_ms - truth->s_ms));

@@ -129,6 +129,7 @@ proc_start(Host *host, ProcKind proc)
         host_step_soon(host, proc);
         break;
     case PROC_LRMD:
+        host->lrmd_runs_ms = fast->now_ms;
         seat_reset(&host->lrm_seat);
         memset(&host->client, 0, sizeof host->client);
         client_ask(host);
@@ -210,6 +211,7 @@ proc_continue(Host *host, ProcKind proc)
 {
     fast_say(host->fast, host, "process %d goes on", (int)proc);
     host->procs[proc].stopped--;
+    host->lrmd_runs_ms = host->fast->now_ms;
     check_disturbed(host->fast, host->index, false);
     fast_resume(host);
     if (proc == PROC_COROSYNC) {
@@ -297,6 +299,7 @@ host_thaw(Host *host)
         return;
     fast_say(host->fast, host, "thawed");
     host->frozen--;
+    host->lrmd_runs_ms = host->fast->now_ms;
     check_disturbed(host->fast, host->index, true);
     fast_resume(host);
     cfs_unstall(host->fast);

@@ -116,6 +116,7 @@ struct Host {
     HaLocal local;
     WatchdogClient client;
     int64_t reconciled_ms;
+    int64_t lrmd_runs_ms; /* lrmd has been able to run since */
 
     Watchdog *watchdog; /* watchdogd's mind */
     char *deadlines;    /* its file in /run */

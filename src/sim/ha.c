@@ -1,13 +1,17 @@
 #include "sim/ha.h"
 #include <stdio.h>
 #include <string.h>
+#include "sim/plan.h"
+#include "sim/rules_check.h"
 #include "sim/story.h"
 
 static int
 usage(void)
 {
     fprintf(stderr, "usage: quorate-sim story FILE...\n"
-                    "       quorate-sim events FILE\n");
+                    "       quorate-sim events FILE\n"
+                    "       quorate-sim rules FILE...\n"
+                    "       quorate-sim plan [--json] FILE\n");
     return 255;
 }
 
@@ -32,6 +36,15 @@ check_story(const char *path)
     g_autoptr(GPtrArray) events = story_run(story, &error);
     g_autofree char *why = events != NULL ? story_compare(story, events) : g_strdup(error->message);
     return tell_result(story->name, why);
+}
+
+static bool
+check_rules(const char *path)
+{
+    g_autofree char *name = NULL;
+    g_autofree char *why = rules_check(path, &name);
+
+    return tell_result(name, why);
 }
 
 static int
@@ -70,5 +83,9 @@ sim_ha_main(int argc, char **argv)
         return check_all(argc - 1, argv + 1, check_story);
     if (g_str_equal(word, "events") && argc == 2)
         return print_events(argv[1]);
+    if (g_str_equal(word, "rules") && argc > 1)
+        return check_all(argc - 1, argv + 1, check_rules);
+    if (g_str_equal(word, "plan") && argc > 1)
+        return plan_main(argc, argv);
     return usage();
 }

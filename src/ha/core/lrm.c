@@ -112,6 +112,10 @@ write_status(Lrm *lrm, HaEnv *env, const HaWorld *world)
 
     if (!world->quorate)
         return false;
+    /* Gone with the tree that it was written to: this node has joined another cluster since. */
+    if (!env->timing->classic && world->error == NULL
+        && !g_hash_table_contains(world->lrm, env->node))
+        lrm->dirty = true;
     if (!env->timing->classic && (!lrm->dirty || lrm->status_commit != 0 || world->error != NULL))
         return !lrm->dirty || lrm->status_commit != 0;
     g_free(lrm->status->state);

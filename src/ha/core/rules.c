@@ -166,19 +166,28 @@ static const struct { const char *word; const char *text; } reasons[] = {
 static void
 add_problem(GPtrArray *problems, const HaRule *rule, Reason reason, const char *sid)
 {
-    for (guint i = 0; i < problems->len; i++) {
-        const HaRuleProblem *known = problems->pdata[i];
-        if (known->reason == reasons[reason].word && g_str_equal(known->id, rule->id)
-            && g_strcmp0(known->sid, sid) == 0)
-            return;
-    }
     HaRuleProblem *problem = g_new0(HaRuleProblem, 1);
+
     problem->id = g_strdup(rule->id);
     problem->reason = reasons[reason].word;
     problem->sid = g_strdup(sid);
     problem->text = g_strdup_printf("%s%s%s", reasons[reason].text, sid != NULL ? ": " : "",
                                     sid != NULL ? sid : "");
     g_ptr_array_add(problems, problem);
+}
+
+/* Says each thing about a rule once; conflicts are said once for each rule that it conflicts with.
+ */
+static void
+add_problem_once(GPtrArray *problems, const HaRule *rule, Reason reason, const char *sid)
+{
+    for (guint i = 0; i < problems->len; i++) {
+        const HaRuleProblem *known = problems->pdata[i];
+        if (known->reason == reasons[reason].word && g_str_equal(known->id, rule->id)
+            && g_strcmp0(known->sid, sid) == 0)
+            return;
+    }
+    add_problem(problems, rule, reason, sid);
 }
 
 static int
@@ -289,8 +298,8 @@ check_node_rules(GPtrArray *rules, GPtrArray *problems)
                 continue;
             for (guint r = 0; r < rule->resources->len; r++) {
                 if (has_resource(other, rule->resources->pdata[r]))
-                    add_problem(problems, rule, SEVERAL_NODE_RULES_OF_ONE,
-                                rule->resources->pdata[r]);
+                    add_problem_once(problems, rule, SEVERAL_NODE_RULES_OF_ONE,
+                                     rule->resources->pdata[r]);
             }
         }
     }
@@ -305,9 +314,9 @@ check_counts(GPtrArray *rules, size_t nodes, GPtrArray *problems)
         if (rule->disabled || rule->type != HA_RULE_RESOURCE)
             continue;
         if (rule->resources->len < 2)
-            add_problem(problems, rule, TOO_FEW_RESOURCES, NULL);
+            add_problem_once(problems, rule, TOO_FEW_RESOURCES, NULL);
         if (rule->negative && rule->resources->len > nodes)
-            add_problem(problems, rule, MORE_THAN_NODES, NULL);
+            add_problem_once(problems, rule, MORE_THAN_NODES, NULL);
     }
 }
 
@@ -386,14 +395,14 @@ check_against_nodes(GPtrArray *rules, HaRule *rule, GPtrArray *problems)
     bool too_few = rule->negative && found->len > 0 && g_hash_table_size(nodes) < covered;
 
     if (priorities)
-        add_problem(problems, rule, HAVE_PRIORITIES, NULL);
+        add_problem_once(problems, rule, HAVE_PRIORITIES, NULL);
     if (too_few)
-        add_problem(problems, rule, TOO_FEW_NODES, NULL);
+        add_problem_once(problems, rule, TOO_FEW_NODES, NULL);
     for (guint i = 0; i < found->len; i++) {
         if (priorities)
-            add_problem(problems, found->pdata[i], PRIORITIES_WITH_RESOURCE, NULL);
+            add_problem_once(problems, found->pdata[i], PRIORITIES_WITH_RESOURCE, NULL);
         if (too_few)
-            add_problem(problems, found->pdata[i], RESTRICTS_TOO_MUCH, NULL);
+            add_problem_once(problems, found->pdata[i], RESTRICTS_TOO_MUCH, NULL);
     }
 }
 
@@ -407,9 +416,9 @@ check_groups(GPtrArray *rules, GPtrArray *groups, GPtrArray *problems)
         if (found->len < 2)
             continue;
         for (guint m = 0; m < group->len; m++)
-            add_problem(problems, group->pdata[m], SEVERAL_NODE_RULES, NULL);
+            add_problem_once(problems, group->pdata[m], SEVERAL_NODE_RULES, NULL);
         for (guint i = 0; i < found->len; i++)
-            add_problem(problems, found->pdata[i], OTHER_NODE_RULE, NULL);
+            add_problem_once(problems, found->pdata[i], OTHER_NODE_RULE, NULL);
     }
 }
 

@@ -49,7 +49,7 @@ void ha_rule_problem_free(HaRuleProblem *problem);
  */
 GPtrArray *ha_rules_check(GPtrArray *rules, size_t nodes);
 
-/** ha_rules_transform: removes disabled and offending rules from @rules (in place) and adds what
+/** ha_rules_transform: removes offending rules from @rules (in place) and adds what
  *  follows from the others (merged positive, implicit negative, inferred node affinity). Stays
  *  sorted by id. Returns: as ha_rules_check() */
 GPtrArray *ha_rules_transform(GPtrArray *rules, size_t nodes);

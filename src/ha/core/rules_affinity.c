@@ -38,7 +38,7 @@ remove_offenders(GPtrArray *rules, GPtrArray *problems)
 {
     for (guint i = rules->len; i-- > 0;) {
         const HaRule *rule = rules->pdata[i];
-        bool offends = rule->disabled;
+        bool offends = false;
         for (guint p = 0; p < problems->len && !offends; p++)
             offends = g_str_equal(((HaRuleProblem *)problems->pdata[p])->id, rule->id);
         if (offends)
@@ -81,7 +81,7 @@ apart_table(GPtrArray *rules, bool negative)
 
     for (guint i = 0; i < rules->len; i++) {
         const HaRule *rule = rules->pdata[i];
-        if (rule->type != HA_RULE_RESOURCE || rule->negative != negative)
+        if (rule->disabled || rule->type != HA_RULE_RESOURCE || rule->negative != negative)
             continue;
         for (guint a = 0; a < rule->resources->len; a++) {
             GHashTable *partners = g_hash_table_lookup(table, rule->resources->pdata[a]);
@@ -108,7 +108,7 @@ imply_negative(GPtrArray *rules)
     for (guint i = 0; i < given; i++) {
         const HaRule *rule = rules->pdata[i];
         g_autoptr(GHashTable) others = g_hash_table_new(g_str_hash, g_str_equal);
-        if (rule->type != HA_RULE_RESOURCE || rule->negative)
+        if (rule->disabled || rule->type != HA_RULE_RESOURCE || rule->negative)
             continue;
         for (guint m = 0; m < rule->resources->len; m++) {
             GHashTable *partners = g_hash_table_lookup(apart, rule->resources->pdata[m]);
@@ -144,11 +144,12 @@ infer_node_affinity(GPtrArray *rules)
     for (guint i = 0; i < rules->len; i++) {
         const HaRule *positive = rules->pdata[i];
         HaRule *found = NULL;
-        if (positive->type != HA_RULE_RESOURCE || positive->negative)
+        if (positive->disabled || positive->type != HA_RULE_RESOURCE || positive->negative)
             continue;
         for (guint j = 0; j < rules->len && found == NULL; j++) {
             HaRule *rule = rules->pdata[j];
-            for (guint r = 0; rule->type == HA_RULE_NODE && r < rule->resources->len; r++) {
+            for (guint r = 0;
+                 !rule->disabled && rule->type == HA_RULE_NODE && r < rule->resources->len; r++) {
                 if (g_ptr_array_find_with_equal_func(positive->resources, rule->resources->pdata[r],
                                                      g_str_equal, NULL))
                     found = rule;
@@ -248,8 +249,9 @@ ha_affinity_new(GPtrArray *rules, GPtrArray *nodes)
 
     compiled->services = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, affinity_free);
     for (guint i = 0; i < rules->len; i++) {
-        if (((HaRule *)rules->pdata[i])->type == HA_RULE_NODE)
-            compile_node_rule(compiled, rules->pdata[i], nodes);
+        const HaRule *rule = rules->pdata[i];
+        if (!rule->disabled && rule->type == HA_RULE_NODE)
+            compile_node_rule(compiled, rule, nodes);
     }
     compile_partners(compiled, rules, false);
     compile_partners(compiled, rules, true);
