@@ -20,7 +20,7 @@ MIB = 1 << 20
 class Node:
     def __init__(self, name, init):
         self.name = name
-        self.mount = f"/proc/{init}/root/etc/pve"
+        self.mount = os.path.join("/proc", str(init), "root", "etc", "pve")
         self.namespace = os.readlink(f"/proc/{init}/ns/pid")
         self.cfsd = self.find("quorate-cfsd")
 
