@@ -8,6 +8,7 @@
 #include "access/users.h"
 #include "api/call.h"
 #include "api/cluster_certs.h"
+#include "api/cluster_config.h"
 #include "api/permission.h"
 #include "api/tasks.h"
 #include "http/form.h"
@@ -25,7 +26,7 @@ enum {
     THREADS_MAX = 16,
     WAITING_MAX = 256,
     LOGIN_DELAY_MS = 3000,
-    HOUSE_S = 600,
+    HOUSE_S = 60,
     HOUSE_RETRY_S = 1,
 };
 
@@ -35,6 +36,7 @@ typedef struct {
     char *node;
     uid_t proxy_uid;
     bool has_proxy;
+    ClusterUpkeep *upkeep; /* of the house's thread alone */
 } Apid;
 
 /* One call on its way through a thread. */
@@ -347,8 +349,8 @@ on_request(HttpRequest *request, gpointer data)
 
 /* ------------------------------------------------------------------ the daemon */
 
-/* Keys and certificates that are missing or old: at the start, as soon as something can be written,
- * then once in a while. */
+/* Keys and certificates that are missing or old, joins that were interrupted: at the start, as soon
+ * as something can be written, then once a minute. */
 static void
 keep_house(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
@@ -365,6 +367,7 @@ keep_house(GTask *task, gpointer source, gpointer data, GCancellable *cancellabl
         g_task_return_boolean(task, FALSE);
         return;
     }
+    cluster_upkeep(apid->upkeep, cfs, apid->node);
     if (keys_rotate(cfs, &error)) {
         q_info("new key for tickets");
     } else if (error != NULL && !g_error_matches(error, Q_ERROR, Q_ERROR_CONFLICT)) {
@@ -409,7 +412,7 @@ int
 http_apid_main(void)
 {
     g_autoptr(GError) error = NULL;
-    Apid apid = { .node = q_node_name() };
+    Apid apid = { .node = q_node_name(), .upkeep = cluster_upkeep_new() };
     struct passwd *proxy = getpwnam(HTTP_PROXY_USER);
 
     q_log_init("quorate-apid");

@@ -1,13 +1,18 @@
 #include "http/forward.h"
-#include <libsoup/soup.h>
+#include <gio/gio.h>
 #include <string.h>
 #include "access/keys.h"
 #include "http/answer.h"
 #include "http/form.h"
-#include "sys/clock.h"
 #include "sys/paths.h"
 
-enum { CONNECT_S = 3, SILENCE_S = 30, PORT = 8006 };
+enum {
+    CONNECT_S = 3,
+    SILENCE_S = 30,
+    PORT = 8006,
+    READ_BYTES = 64 * 1024,
+    ANSWER_MAX_BYTES = 64 * 1024 * 1024,
+};
 
 static bool
 unreachable(GError **error, int status, const char *node, const char *why)
@@ -50,26 +55,27 @@ member_address(const char *node, GError **error)
     return g_strdup(address);
 }
 
-/* A connection for a look at whether anybody listens, with a time limit of its own: what follows
- * may rightly be silent for longer. */
-static bool
-listens(const char *node, GSocketAddress *address, GError **error)
+static GSocketConnection *
+connect_to(const char *node, GSocketAddress *address, GError **error)
 {
     g_autoptr(GSocketClient) client = g_socket_client_new();
     g_autoptr(GError) cause = NULL;
 
+    g_socket_client_set_enable_proxy(client, FALSE);
     g_socket_client_set_timeout(client, CONNECT_S);
-    g_autoptr(GSocketConnection) connection =
+    GSocketConnection *connection =
         g_socket_client_connect(client, G_SOCKET_CONNECTABLE(address), NULL, &cause);
     if (connection == NULL) {
         bool timed_out = g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
         bool refused = g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED);
-        return unreachable(error, timed_out ? 596 : 595, node,
-                           timed_out ? "Connection timed out"
-                           : refused ? "Connection refused"
-                                     : "No route to host");
+        unreachable(error, timed_out ? 596 : 595, node,
+                    timed_out ? "Connection timed out"
+                    : refused ? "Connection refused"
+                              : "No route to host");
+        return NULL;
     }
-    return true;
+    g_socket_set_timeout(g_socket_connection_get_socket(connection), SILENCE_S);
+    return connection;
 }
 
 /* ------------------------------------------------------------------ who we are */
@@ -89,32 +95,52 @@ own_certificate(const char *node, GError **error)
     return certificate;
 }
 
-static gboolean
-on_request_certificate(SoupMessage *message, GTlsClientConnection *connection, gpointer certificate)
+/* TLS with both certificates checked: ours there, the other's here, by its name. */
+static GIOStream *
+start_tls(GSocketConnection *connection, const char *own_node, const char *node, GError **error)
 {
-    soup_message_set_tls_client_certificate(message, certificate);
-    return TRUE;
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(GTlsCertificate) own = own_certificate(own_node, error);
+    g_autoptr(GTlsDatabase) ca =
+        own != NULL ? g_tls_file_database_new(Q_PVE_DIR "/pve-root-ca.pem", &cause) : NULL;
+    g_autoptr(GSocketConnectable) identity = g_network_address_new(node, PORT);
+    g_autoptr(GIOStream) tls =
+        ca != NULL ? g_tls_client_connection_new(G_IO_STREAM(connection), identity, &cause) : NULL;
+
+    if (own == NULL) {
+        return NULL;
+    }
+    if (tls != NULL) {
+        g_tls_connection_set_database(G_TLS_CONNECTION(tls), ca);
+        g_tls_connection_set_certificate(G_TLS_CONNECTION(tls), own);
+    }
+    if (tls == NULL || !g_tls_connection_handshake(G_TLS_CONNECTION(tls), NULL, &cause)) {
+        bool bad = g_error_matches(cause, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE);
+        unreachable(error, 596, node, bad ? "certificate verify failed" : cause->message);
+        return NULL;
+    }
+    return g_steal_pointer(&tls);
+}
+
+/* ------------------------------------------------------------------ the request */
+
+static void
+put_header(GString *out, const char *name, const char *value)
+{
+    if (value != NULL && strpbrk(value, "\r\n") == NULL) {
+        g_string_append_printf(out, "%s: %s\r\n", name, value);
+    }
 }
 
 static bool
-put_headers(SoupMessage *message, const ApiSession *session, const char *node, ApiVerb verb,
-            const char *path, GError **error)
+put_who(GString *out, const ApiSession *session, const char *node, ApiVerb verb, const char *path,
+        GError **error)
 {
-    SoupMessageHeaders *headers = soup_message_get_request_headers(message);
-
-    soup_message_headers_append(headers, "PVEDisableProxy", "true");
-    if (session->client != NULL) {
-        soup_message_headers_append(headers, "PVEClientIP", session->client);
-    }
-    if (session->cookie != NULL) {
-        soup_message_headers_append(headers, "Cookie", session->cookie);
-    }
-    if (session->csrf != NULL) {
-        soup_message_headers_append(headers, "CSRFPreventionToken", session->csrf);
-    }
-    if (session->authorization != NULL) {
-        soup_message_headers_append(headers, "Authorization", session->authorization);
-    }
+    put_header(out, "PVEDisableProxy", "true");
+    put_header(out, "PVEClientIP", session->client);
+    put_header(out, "Cookie", session->cookie);
+    put_header(out, "CSRFPreventionToken", session->csrf);
+    put_header(out, "Authorization", session->authorization);
     if (session->cookie != NULL || session->authorization != NULL) {
         return true;
     }
@@ -123,72 +149,115 @@ put_headers(SoupMessage *message, const ApiSession *session, const char *node, A
     if (ticket == NULL) {
         return false;
     }
-    g_autofree char *value = g_strconcat("PVENODE=", ticket, NULL);
-    soup_message_headers_append(headers, "Authorization", value);
+    g_string_append_printf(out, "Authorization: PVENODE=%s\r\n", ticket);
     return true;
 }
 
-/* ------------------------------------------------------------------ the call */
-
-static SoupMessage *
-make_message(const char *node, ApiVerb verb, const char *path, JsonObject *parameters)
+static GString *
+request_text(const ApiSession *session, const char *node, ApiVerb verb, const char *path,
+             JsonObject *parameters, GError **error)
 {
     g_autofree char *form = parameters != NULL ? http_form_encode(parameters) : g_strdup("");
     bool body = verb == API_POST || verb == API_PUT;
-    g_autofree char *uri = g_strdup_printf("https://%s:%d/api2/json%s%s%s", node, PORT, path,
-                                           !body && *form != '\0' ? "?" : "", body ? "" : form);
-    SoupMessage *message = soup_message_new(api_verb_name(verb), uri);
+    GString *out = g_string_new(NULL);
 
-    if (message != NULL && body) {
-        g_autoptr(GBytes) bytes = g_bytes_new(form, strlen(form));
-        soup_message_set_request_body_from_bytes(message, "application/x-www-form-urlencoded",
-                                                 bytes);
-    }
-    return message;
-}
-
-static JsonNode *
-send_message(SoupSession *soup, SoupMessage *message, const char *node, int64_t *total,
-             GError **error)
-{
-    g_autoptr(GError) cause = NULL;
-    g_autoptr(GBytes) body = soup_session_send_and_read(soup, message, NULL, &cause);
-
-    if (body == NULL) {
-        unreachable(error, 596, node, cause->message);
+    g_string_append_printf(out, "%s /api2/json%s%s%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n",
+                           api_verb_name(verb), path, !body && *form != '\0' ? "?" : "",
+                           body ? "" : form, node);
+    if (!put_who(out, session, node, verb, path, error)) {
+        g_string_free(out, TRUE);
         return NULL;
     }
-    return http_answer_read(soup_message_get_status(message),
-                            soup_message_get_reason_phrase(message), body, total, error);
+    if (body) {
+        g_string_append_printf(out,
+                               "Content-Type: application/x-www-form-urlencoded\r\n"
+                               "Content-Length: %zu\r\n\r\n%s",
+                               strlen(form), form);
+    } else {
+        g_string_append(out, "\r\n");
+    }
+    return out;
+}
+
+/* ------------------------------------------------------------------ the answer */
+
+/* To the end: the other side closes. */
+static GByteArray *
+read_all(GIOStream *stream, const char *node, GError **error)
+{
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    g_autofree char *buffer = g_malloc(READ_BYTES);
+    g_autoptr(GError) cause = NULL;
+    gssize got;
+
+    while ((got = g_input_stream_read(g_io_stream_get_input_stream(stream), buffer, READ_BYTES,
+                                      NULL, &cause))
+           > 0) {
+        g_byte_array_append(bytes, (guint8 *)buffer, (guint)got);
+        if (bytes->len > ANSWER_MAX_BYTES) {
+            unreachable(error, 597, node, "the answer is too long");
+            return NULL;
+        }
+    }
+    /* An end without TLS's good-bye is fine: Content-Length tells whether all has come. */
+    if (got < 0 && !g_error_matches(cause, G_TLS_ERROR, G_TLS_ERROR_EOF)) {
+        bool timed_out = g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+        unreachable(error, timed_out ? 596 : 597, node,
+                    timed_out ? "Connection timed out" : cause->message);
+        return NULL;
+    }
+    return g_steal_pointer(&bytes);
+}
+
+/* "HTTP/1.1 STATUS PHRASE", headers, body. */
+static JsonNode *
+judge_answer(const GByteArray *bytes, const char *node, int64_t *total, GError **error)
+{
+    const char *text = (const char *)bytes->data;
+    const char *end = memmem(text, bytes->len, "\r\n\r\n", 4);
+
+    if (end == NULL || !g_str_has_prefix(text, "HTTP/1.1 ")) {
+        unreachable(error, 597, node, "no answer, or none of ours");
+        return NULL;
+    }
+    g_autofree char *head = g_strndup(text, (gsize)(end - text));
+    const char *mark = strstr(head, "\r\nContent-Length: ");
+    const char *status = head + strlen("HTTP/1.1 ");
+    size_t length = bytes->len - (size_t)(end + 4 - text);
+    if (mark == NULL
+        || g_ascii_strtoull(mark + strlen("\r\nContent-Length: "), NULL, 10) != length) {
+        unreachable(error, 597, node, "the answer was cut off");
+        return NULL;
+    }
+    size_t line = strcspn(status, "\r");
+    g_autofree char *phrase = line > 4 ? g_strndup(status + 4, line - 4) : g_strdup("");
+    g_autoptr(GBytes) body = g_bytes_new(end + 4, length);
+    return http_answer_read((int)g_ascii_strtoll(status, NULL, 10), phrase, body, total, error);
 }
 
 static JsonNode *
 call_at(const ApiSession *session, const char *node, GSocketAddress *address, ApiVerb verb,
         const char *path, JsonObject *parameters, int64_t *total, GError **error)
 {
+    GString *request = request_text(session, node, verb, path, parameters, error);
+    g_autoptr(GSocketConnection) connection =
+        request != NULL ? connect_to(node, address, error) : NULL;
+    g_autoptr(GIOStream) tls =
+        connection != NULL ? start_tls(connection, session->node, node, error) : NULL;
+    g_autoptr(GByteArray) answer = NULL;
     g_autoptr(GError) cause = NULL;
-    g_autoptr(GTlsCertificate) own = own_certificate(session->node, error);
-    g_autoptr(GTlsDatabase) ca =
-        own != NULL ? g_tls_file_database_new(Q_PVE_DIR "/pve-root-ca.pem", &cause) : NULL;
-    g_autoptr(SoupMessage) message = make_message(node, verb, path, parameters);
 
-    if (ca == NULL || message == NULL) {
-        if (own != NULL) {
-            q_set_error(error, Q_ERROR_UNREACHABLE, "cannot speak to node '%s': %s", node,
-                        cause != NULL ? cause->message : "its name makes no address");
-        }
-        return NULL;
+    if (tls != NULL
+        && g_output_stream_write_all(g_io_stream_get_output_stream(tls), request->str, request->len,
+                                     NULL, NULL, &cause)) {
+        answer = read_all(tls, node, error);
+    } else if (tls != NULL) {
+        unreachable(error, 596, node, cause->message);
     }
-    /* The name in the URI is what the certificate must say; the address is only where to connect.
-     */
-    g_autoptr(SoupSession) soup =
-        soup_session_new_with_options("timeout", (guint)SILENCE_S, "remote-connectable", address,
-                                      "tls-database", ca, "proxy-resolver", NULL, NULL);
-    g_signal_connect(message, "request-certificate", G_CALLBACK(on_request_certificate), own);
-    if (!put_headers(message, session, node, verb, path, error)) {
-        return NULL;
+    if (request != NULL) {
+        g_string_free(request, TRUE);
     }
-    return send_message(soup, message, node, total, error);
+    return answer != NULL ? judge_answer(answer, node, total, error) : NULL;
 }
 
 JsonNode *
@@ -205,13 +274,5 @@ http_forward(const ApiSession *session, const char *node, ApiVerb verb, const ch
         return NULL;
     }
     g_autoptr(GSocketAddress) address = g_inet_socket_address_new(ip, PORT);
-    if (!listens(node, address, error)) {
-        return NULL;
-    }
-    /* Whatever thread this is, its main context must not run for us. */
-    g_autoptr(GMainContext) context = g_main_context_new();
-    g_main_context_push_thread_default(context);
-    JsonNode *answer = call_at(session, node, address, verb, path, parameters, total, error);
-    g_main_context_pop_thread_default(context);
-    return answer;
+    return call_at(session, node, address, verb, path, parameters, total, error);
 }
