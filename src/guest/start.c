@@ -2,11 +2,11 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include "guest/core/pending.h"
 #include "guest/disks.h"
 #include "guest/gate.h"
 #include "guest/host.h"
+#include "guest/launch.h"
 #include "guest/lifecycle_priv.h"
 #include "guest/ports.h"
 #include "guest/qmp.h"
@@ -251,27 +251,22 @@ static bool
 run_qemu(const Start *start, GError **error)
 {
     g_autofree char *variable = g_strdup_printf(GUEST_START_ENV "=%s", start->start_id);
-    const char *const env[] = { variable, NULL };
-    QRunOptions options = { .timeout_ms = start_timeout_s(start) * 1000, .env = env };
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
-    g_autofree char *out = NULL, *err = NULL;
+    g_autofree char *said = NULL;
 
     for (guint i = 0; i < start->command->argv->len; i++) {
         g_ptr_array_add(argv, start->command->argv->pdata[i]);
     }
     g_ptr_array_add(argv, NULL);
     guest_remove_run_files(start->call->vmid);
-    int status = q_run((const char *const *)argv->pdata, &options, &out, &err, error);
-    g_strchomp(err != NULL ? err : (err = g_strdup("")));
-    if (status == 0) {
-        if (*err != '\0') {
-            guest_say(start->call, "%s", err);
-        }
-        return true;
+    if (!guest_launch(start->call->vmid, (const char *const *)argv->pdata, variable,
+                      start_timeout_s(start) * 1000, &said, error)) {
+        return false;
     }
-    return status < 0 ? q_prefix_error(error, "start failed: ")
-                      : q_set_error(error, Q_ERROR_IO, "start failed: QEMU exited with code %d%s%s",
-                                    status, *err != '\0' ? ": " : "", err);
+    if (*said != '\0') {
+        guest_say(start->call, "%s", said);
+    }
+    return true;
 }
 
 static bool

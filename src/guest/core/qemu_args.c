@@ -205,7 +205,6 @@ add_control(QemuBuild *build)
              dir, vmid);
     qemu_add(build, "-mon", "chardev=qmp-events,mode=control");
     qemu_add(build, "-pidfile", "%s/%u.pid", dir, vmid);
-    qemu_add(build, "-daemonize", NULL);
 }
 
 /* The firmware waits for somebody to press ESC, 2.5 s unless told: one second is enough for a
