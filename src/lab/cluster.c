@@ -60,15 +60,17 @@ lab_cluster_check_storages(const char *storages, GError **error)
     return true;
 }
 
+/* 401 is an answer: the version is for those who have logged in. */
 bool
 lab_cluster_api_answers(const Lab *lab, int node)
 {
     g_autofree char *url = g_strdup_printf("https://10.77.0.%d:8006/api2/json/version", node);
-    /* Any answer will do: who is not logged in gets 401. */
-    const char *argv[] = { "curl", "-ksS", "--max-time", "2", "-o", "/dev/null", url, NULL };
+    const char *argv[] = { "curl",      "-ks", "--max-time",   "2", "-o",
+                           "/dev/null", "-w",  "%{http_code}", url, NULL };
     g_autofree char *out = NULL;
 
-    return lab_enter_output(lab, node, argv, PROBE_WAIT_MS, true, &out, NULL) == 0;
+    return lab_enter_output(lab, node, argv, PROBE_WAIT_MS, true, &out, NULL) == 0
+           && (strcmp(out, "200") == 0 || strcmp(out, "401") == 0);
 }
 
 static bool

@@ -174,6 +174,43 @@ remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
     return 0;
 }
 
+/* Ends every process of a cgroup; false if some do not die. */
+static bool
+kill_cgroup(const char *cgroup)
+{
+    int64_t deadline = q_clock_mono_ms() + KILL_WAIT_MS;
+
+    do { /* again: a process may have joined in between two looks */
+        lab_cgroup_kill(cgroup);
+    } while (!lab_cgroup_wait_empty(cgroup, 100) && q_clock_mono_ms() < deadline);
+    return !lab_cgroup_populated(cgroup);
+}
+
+/* Hosts first, while their parent, the hardware process, lives and reaps them. */
+static bool
+kill_all(const Lab *lab, GError **error)
+{
+    bool ok = true;
+
+    for (int i = 1; i <= LAB_NODES_MAX; i++) {
+        g_autofree char *cgroup = lab_node_cgroup(lab, i);
+        pid_t pid = lab_host_pid(lab, i, NULL);
+
+        lab_cgroup_kill(cgroup);
+        for (int tries = 0; pid > 0 && tries < 200 && kill(pid, 0) == 0; tries++) {
+            g_usleep(1000);
+        }
+        ok = ok && (!lab_cgroup_populated(cgroup) || kill_cgroup(cgroup));
+    }
+    if (!ok || !kill_cgroup(lab->cgroup)) {
+        return q_set_error(error, Q_ERROR_BUSY,
+                           "processes of lab '%s' do not die (see cgroup.procs below %s); nothing "
+                           "was removed, try again",
+                           lab->name, lab->cgroup);
+    }
+    return true;
+}
+
 bool
 lab_down(Lab *lab, GError **error)
 {
@@ -183,18 +220,8 @@ lab_down(Lab *lab, GError **error)
         && (lab->cgroup == NULL || !g_file_test(lab->cgroup, G_FILE_TEST_IS_DIR))) {
         return q_set_error(error, Q_ERROR_NOT_FOUND, "there is no lab '%s'", lab->name);
     }
-    if (lab->cgroup != NULL && g_file_test(lab->cgroup, G_FILE_TEST_IS_DIR)) {
-        int64_t deadline = q_clock_mono_ms() + KILL_WAIT_MS;
-
-        do { /* again: a helper may have brought a new process in between two looks */
-            lab_cgroup_kill(lab->cgroup);
-        } while (!lab_cgroup_wait_empty(lab->cgroup, 100) && q_clock_mono_ms() < deadline);
-        if (lab_cgroup_populated(lab->cgroup)) {
-            return q_set_error(error, Q_ERROR_BUSY,
-                               "processes of lab '%s' do not die (see %s/**/cgroup.procs); nothing "
-                               "was removed, try again",
-                               lab->name, lab->cgroup);
-        }
+    if (lab->cgroup != NULL && !kill_all(lab, error)) {
+        return false;
     }
     left = lab_machine_leftovers(lab);
     if (lab->cgroup != NULL) {
