@@ -11,6 +11,7 @@ static const struct {
     { "story", sim_ha_main },
     { "events", sim_ha_main },
     { "rules", sim_ha_main },
+    { "fence", sim_ha_main },
     { "plan", sim_ha_main },
     { "fuzz", fast_main },
     { "cfs", sim_cfs_main },

@@ -199,8 +199,11 @@ run_seed(Fuzz *fuzz, uint64_t seed)
             fuzz->bad_seed = seed;
             fuzz->bad_invariant = result.invariant;
         }
-        if (fuzz->violations <= 5)
+        if (fuzz->violations == 1)
             tell_violation(fuzz, seed, faults, &result);
+        else
+            printf("seed %" G_GUINT64_FORMAT ": invariant %d: %s\n", seed, result.invariant,
+                   result.violation);
     }
     fast_result_clear(&result);
 }

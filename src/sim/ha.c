@@ -10,7 +10,7 @@ usage(void)
 {
     fprintf(stderr, "usage: quorate-sim story FILE...\n"
                     "       quorate-sim events FILE\n"
-                    "       quorate-sim rules FILE...\n"
+                    "       quorate-sim rules|fence FILE...\n"
                     "       quorate-sim plan [--json] FILE\n");
     return 255;
 }
@@ -43,6 +43,15 @@ check_rules(const char *path)
 {
     g_autofree char *name = NULL;
     g_autofree char *why = rules_check(path, &name);
+
+    return tell_result(name, why);
+}
+
+static bool
+check_fence(const char *path)
+{
+    g_autofree char *name = NULL;
+    g_autofree char *why = fence_check(path, &name);
 
     return tell_result(name, why);
 }
@@ -85,6 +94,8 @@ sim_ha_main(int argc, char **argv)
         return print_events(argv[1]);
     if (g_str_equal(word, "rules") && argc > 1)
         return check_all(argc - 1, argv + 1, check_rules);
+    if (g_str_equal(word, "fence") && argc > 1)
+        return check_all(argc - 1, argv + 1, check_fence);
     if (g_str_equal(word, "plan") && argc > 1)
         return plan_main(argc, argv);
     return usage();

@@ -1,6 +1,7 @@
 #include "sim/rules_check.h"
 #include "base/json.h"
 #include "base/sorted.h"
+#include "ha/core/fence.h"
 #include "ha/core/rules.h"
 
 static JsonArray *
@@ -146,8 +147,60 @@ check(JsonObject *object)
     return why;
 }
 
-char *
-rules_check(const char *path, char **name)
+/* ------------------------------------------------------------------ fence devices */
+
+static JsonArray *
+problems_array(const HaFenceConfig *config)
+{
+    JsonArray *array = json_array_new();
+    GPtrArray *problems = ha_fence_problems(config);
+
+    for (guint i = 0; i < problems->len; i++) {
+        const HaFenceProblem *problem = problems->pdata[i];
+        JsonObject *object = json_object_new();
+        json_object_set_int_member(object, "line", problem->line);
+        json_object_set_string_member(object, "name", problem->name);
+        json_object_set_string_member(object, "reason", problem->reason);
+        json_array_add_object_element(array, object);
+    }
+    return array;
+}
+
+static JsonArray *
+tries_array(const HaFenceConfig *config, JsonArray *nodes)
+{
+    JsonArray *array = json_array_new();
+
+    for (guint try = 0; try <= ha_fence_tries(config); try++) {
+        JsonObject *object = json_object_new();
+        for (guint i = 0; nodes != NULL && i < json_array_get_length(nodes); i++) {
+            const char *node = json_array_get_string_element(nodes, i);
+            g_autoptr(GPtrArray) commands = ha_fence_commands(config, node, try);
+            json_object_set_array_member(object, node, string_array(commands));
+        }
+        json_array_add_object_element(array, object);
+    }
+    return array;
+}
+
+static char *
+check_fence(JsonObject *object)
+{
+    JsonObject *expect = q_json_object(object, "expect");
+    g_autoptr(HaFenceConfig) config = ha_fence_parse(q_json_string(object, "input", ""));
+
+    if (expect == NULL)
+        return g_strdup("it expects nothing");
+    if (ha_fence_problems(config)->len > 0)
+        return difference(expect, "errors", q_json_node_array(problems_array(config)));
+    return difference(expect, "tries",
+                      q_json_node_array(tries_array(config, q_json_array(object, "nodes"))));
+}
+
+/* ------------------------------------------------------------------ files */
+
+static char *
+check_file(const char *path, char **name, char *(*check_object)(JsonObject *object))
 {
     g_autofree char *text = NULL;
     gsize length;
@@ -161,5 +214,17 @@ rules_check(const char *path, char **name)
         return g_strdup(error->message);
     g_free(*name);
     *name = g_strdup(q_json_string(object, "name", path));
-    return check(object);
+    return check_object(object);
+}
+
+char *
+rules_check(const char *path, char **name)
+{
+    return check_file(path, name, check);
+}
+
+char *
+fence_check(const char *path, char **name)
+{
+    return check_file(path, name, check_fence);
 }
