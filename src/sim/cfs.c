@@ -7,7 +7,7 @@
 
 static const char usage[] =
     "usage: quorate-sim cfs --seeds N [--first S] [--nodes N] [--hours H] [--faults KIND,…]\n"
-    "                       [--trace FILE] [--script FILE]\n"
+    "                       [--trace FILE] [--script FILE] [--first-only]\n"
     "kinds of faults: ";
 
 typedef struct {
@@ -15,6 +15,7 @@ typedef struct {
     int nodes;
     double hours;
     char *faults, *trace, *script;
+    gboolean first_only; /* end at the first violation, and do not look for fewer faults */
 } Arguments;
 
 static int64_t
@@ -119,13 +120,17 @@ run_all(const Arguments *arguments, const SimRunOptions *options, const GArray *
         if (result.violation != NULL && totals->violations++ == 0) {
             totals->first_seed = seed;
             totals->first_invariant = result.invariant;
-            if (script == NULL) {
+            if (script == NULL && !arguments->first_only) {
                 tell_violation(seed, &mine, &result);
             } else {
                 fprintf(stderr, "%s\n", result.violation);
             }
         }
+        bool enough = arguments->first_only && result.violation != NULL;
         g_free(result.violation);
+        if (enough) {
+            return;
+        }
     }
 }
 
@@ -157,6 +162,8 @@ parse_arguments(int argc, char **argv, Arguments *arguments)
         { "hours", 0, 0, G_OPTION_ARG_DOUBLE, &arguments->hours, "of simulated time each", "H" },
         { "faults", 0, 0, G_OPTION_ARG_STRING, &arguments->faults, "only these kinds", "LIST" },
         { "trace", 0, 0, G_OPTION_ARG_FILENAME, &arguments->trace, "write all events", "FILE" },
+        { "first-only", 0, 0, G_OPTION_ARG_NONE, &arguments->first_only,
+          "end at the first violation", NULL },
         { "script", 0, 0, G_OPTION_ARG_FILENAME, &arguments->script, "these faults", "FILE" },
         { NULL },
     };

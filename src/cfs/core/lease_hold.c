@@ -22,7 +22,7 @@ lease_hold_heard(LeaseHold *hold, const Clocks *sent, const Clocks *now)
     /* The clock is read before the answer is believed: what is over stays over. */
     if (!lease_hold_alive(hold, now) || clocks_elapsed_holder(sent, now) >= hold->hold_ms) {
         hold->over = hold->over || hold->any;
-        return !hold->over;
+        return false;
     }
     if (!hold->any || clocks_elapsed_holder(&hold->heard, sent) > 0)
         hold->heard = *sent;
