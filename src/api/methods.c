@@ -10,14 +10,8 @@
 
 /* Every area of the API; a new file of rows adds its table here. */
 static const ApiMethod *const *const tables[] = {
-    api_cluster_config_methods,
-    api_version_methods,
-    api_access_methods,
-    api_nodes_methods,
-    api_tasks_methods,
-    api_ha_methods,
-    api_qemu_methods,
-    api_storage_methods,
+    api_cluster_config_methods, api_version_methods, api_access_methods, api_nodes_methods,
+    api_tasks_methods,          api_ha_methods,      api_qemu_methods,   api_storage_methods,
 };
 
 const ApiMethod *

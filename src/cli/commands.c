@@ -8,11 +8,7 @@
 
 /* Every command of the house; a new file of rows adds its program here. */
 static const CliProgram *const programs[] = {
-    &cli_pvecm,
-    &cli_ha_manager,
-    &cli_pvesh,
-    &cli_pvesm,
-    &cli_qm,
+    &cli_pvecm, &cli_ha_manager, &cli_pvesh, &cli_pvesm, &cli_qm,
 };
 
 const CliProgram *
