@@ -1,4 +1,5 @@
 #include <string.h>
+#include "api/ha_priv.h"
 #include "api/qemu_priv.h"
 
 /* Start, stop, shutdown, reboot, reset. A guest under HA is not touched here: its requested state
@@ -51,9 +52,23 @@ prepare_ha(ApiCall *call, const PowerArgs *args, const char *ha_task, GError **e
     return true;
 }
 
-/* Returns: true if the request went to HA (or failed: then @error is set). */
+#define HA_SHUTDOWN_S 60
+
+/* A command in the master's queue says how long the guest may take; the master sets the requested
+ * state with the same decision. */
 static bool
-request_ha(ApiCall *call, uint32_t vmid, const char *state, bool *done, GError **error)
+request_stop(ApiCall *call, uint32_t vmid, int64_t timeout_s, GError **error)
+{
+    CfsClient *cfs = api_cfs(call, error);
+    g_autofree char *line = g_strdup_printf("stop vm:%u %" G_GINT64_FORMAT, vmid, timeout_s);
+
+    return cfs != NULL && ha_queue_command(cfs, line, error);
+}
+
+/* Returns: true if the request went to HA (or failed: then @error is set). @timeout_s: of a stop;
+ * -1: it is a start. */
+static bool
+request_ha(ApiCall *call, uint32_t vmid, int64_t timeout_s, bool *done, GError **error)
 {
     bool managed = false;
 
@@ -64,10 +79,10 @@ request_ha(ApiCall *call, uint32_t vmid, const char *state, bool *done, GError *
     if (!managed) {
         return false;
     }
-    *done = guest_ha_request(api_cfs(call, NULL), vmid, state, error);
+    *done = timeout_s < 0 ? guest_ha_request(api_cfs(call, NULL), vmid, "started", error)
+                          : request_stop(call, vmid, timeout_s, error);
     if (*done) {
-        api_log(call, "Requesting HA %s for VM %u",
-                strcmp(state, "started") == 0 ? "start" : "stop", vmid);
+        api_log(call, "Requesting HA %s for VM %u", timeout_s < 0 ? "start" : "stop", vmid);
     }
     return true;
 }
@@ -106,7 +121,7 @@ start_run(ApiCall *call, const void *data, GError **error)
     GuestCall guest;
     bool done;
 
-    if (request_ha(call, args->vmid, "started", &done, error)) {
+    if (request_ha(call, args->vmid, -1, &done, error)) {
         return result(done);
     }
     if (!qemu_guest_call(call, args->vmid, &guest, error)) {
@@ -168,7 +183,7 @@ stop_run(ApiCall *call, const void *data, GError **error)
     GuestCall guest;
     bool done;
 
-    if (request_ha(call, args->vmid, "stopped", &done, error)) {
+    if (request_ha(call, args->vmid, 0, &done, error)) {
         return result(done);
     }
     if (!qemu_guest_call(call, args->vmid, &guest, error)) {
@@ -203,7 +218,8 @@ shutdown_run(ApiCall *call, const void *data, GError **error)
     GuestCall guest;
     bool done;
 
-    if (request_ha(call, args->vmid, "stopped", &done, error)) {
+    if (request_ha(call, args->vmid, args->timeout > 0 ? args->timeout : HA_SHUTDOWN_S, &done,
+                   error)) {
         return result(done);
     }
     if (!qemu_guest_call(call, args->vmid, &guest, error)) {
