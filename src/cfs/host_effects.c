@@ -31,9 +31,10 @@ log_notice(CfsHost *host, NoticeKind kind, uint32_t node, uint64_t number, const
         q_info("caught up, %" G_GUINT64_FORMAT " bytes received", number);
         break;
     case NOTICE_TAIL_DISCARDED:
-        q_warn("changes after %" G_GUINT64_FORMAT " that never had a majority were discarded; the "
-               "database as it was is kept in its folder backup/",
-               number);
+        q_warn(
+            "changes after %" G_GUINT64_FORMAT " that never had a majority are given up; where the "
+            "cluster cannot give them back, the database as it was is kept in its folder backup/",
+            number);
         break;
     case NOTICE_DIVERGED:
         q_warn("heard another order of messages than the majority: leaving, joining again");
