@@ -27,6 +27,7 @@ typedef struct {
     const WatchdogSettings *settings;
     Watchdog *rule;         /* who has promised what, and whether the device may be fed */
     WatchdogDevice *device; /* NULL: closed, or could not be opened again yet */
+    char *said;             /* the refusal that is in the log already */
     bool holding;           /* a deadline has come too near: not fed any more */
     struct pollfd poll[FIRST_CLIENT + CLIENTS_MAX]; /* stop, timer, listen, clients */
     int clients;
@@ -243,6 +244,17 @@ errno_of(const GError *error)
     return EIO;
 }
 
+/* A local manager asks twice a second for what it needs. */
+static void
+say_once(Server *server, const char *why)
+{
+    if (g_strcmp0(server->said, why) != 0) {
+        g_free(server->said);
+        server->said = g_strdup(why);
+        q_warn("request of a guardian refused: %s", why);
+    }
+}
+
 static void
 answer(Server *server, int client, const WatchdogRequest *request)
 {
@@ -251,8 +263,10 @@ answer(Server *server, int client, const WatchdogRequest *request)
     HaTime deadline;
 
     if (!carry_out(server, request, &error)) {
-        q_warn("request %u of a guardian refused: %s", request->verb, error->message);
+        say_once(server, error->message);
         reply.status = errno_of(error);
+    } else if (request->verb != WATCHDOG_ASK) {
+        g_clear_pointer(&server->said, g_free);
     }
     if (server->device != NULL) {
         reply.timeout_ms = watchdog_device_timeout_ms(server->device);
@@ -370,6 +384,7 @@ watchdog_server_run(const WatchdogSettings *settings, int stop_fd, GError **erro
         g_clear_pointer(&server.device, watchdog_device_abandon);
     }
     watchdog_free(server.rule);
+    g_free(server.said);
     unlink(settings->socket_path);
     for (int i = 1; i < FIRST_CLIENT + server.clients; i++) {
         close(server.poll[i].fd);
