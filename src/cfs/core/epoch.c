@@ -126,6 +126,14 @@ send_state(Replica *r)
     r->state_ms = r->now.mono_ms;
 }
 
+/* Under a new nonce: whoever has us in a plan that we are not in sees that we are late (S8). */
+static void
+send_state_again(Replica *r)
+{
+    r->nonce = q_random_id(&r->random);
+    send_state(r);
+}
+
 /* Stops accepting and says where we stand: at each confchg, and at each REFORM (S7). */
 static void
 begin_round(Replica *r)
@@ -375,16 +383,13 @@ read_plan(Replica *r, const MessageHeader *header, QReader *reader)
 
     if (r->plan != NULL || !r->in_view)
         return;
-    if (!plan_fits(r, reader)) {
-        /* Left out: say again where we stand, so that the others see that one is late. */
-        if (!reader->failed && r->now.mono_ms - r->state_ms >= 50)
-            send_state(r);
+    Member *winner = plan_fits(r, reader) ? find_winner(r) : NULL;
+    if (winner == NULL || winner->node_id != winner_id || epoch.number != next_number(r)
+        || !epoch_majority(r, winner->config, is_considered, 0)) {
+        /* The others go on without us, and may believe that we are with them. */
+        r->state_ms = MIN(r->state_ms, r->now.mono_ms - STATE_AGAIN_MS + LEFT_OUT_MS);
         return;
     }
-    Member *winner = find_winner(r);
-    if (winner == NULL || winner->node_id != winner_id || epoch.number != next_number(r)
-        || !epoch_majority(r, winner->config, is_considered, 0))
-        return;
 
     Plan *plan = g_new0(Plan, 1);
     plan->epoch = epoch;
@@ -655,7 +660,7 @@ epoch_tick(Replica *r)
         return;
     consider_plan(r);
     if (r->plan == NULL && r->now.mono_ms - r->state_ms >= STATE_AGAIN_MS)
-        send_state(r);
+        send_state_again(r);
     if (r->now.mono_ms >= reform_due(r))
         epoch_reform(r);
     epoch_quorum(r);

@@ -10,6 +10,7 @@
 /* Times in ms; the rules that they come from are in safety.md. */
 #define PLAN_WAIT_MS 300     /* S8: for STATEs; and each next lowest id waits this much longer */
 #define STATE_AGAIN_MS 1000  /* without a plan: the STATE may have been lost */
+#define LEFT_OUT_MS 50       /* a plan was made without us: so long until we say so */
 #define STALL_MS 1000        /* an epoch that does not open, an update that nobody confirms */
 #define FORMING_MS 3000      /* so long calls wait for an epoch that a majority could form */
 #define GIVE_UP_MS 500       /* without a majority: then sent updates are answered UNKNOWN */
