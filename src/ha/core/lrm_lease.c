@@ -30,11 +30,14 @@ begin_end(Lrm *lrm, HaEnv *env, HaGeneration generation)
 
 /* Close the gate, kill, prove, close the device: no step before the one above it is done. */
 static void
-continue_end(Lrm *lrm, HaEnv *env)
+continue_end(Lrm *lrm, HaEnv *env, const HaLocal *local)
 {
     if (env->guard(env, HA_GUARD_END, lrm->ending_of, no_time()) != HA_DONE)
         return; /* not proven: the device stays armed and resets this host by D */
-    if (env->guard(env, HA_GUARD_CLOSE, lrm->ending_of, no_time()) != HA_DONE)
+    HaOutcome closed = env->guard(env, HA_GUARD_CLOSE, lrm->ending_of, no_time());
+    /* Refused by a watchdogd that keeps no deadline of this lease: then it is closed already. */
+    if (closed == HA_PENDING
+        || (closed == HA_REFUSED && ha_generation_compare(local->owner, lrm->ending_of) == 0))
         return;
     g_autofree char *text = ha_generation_text(lrm->ending_of);
     lrm_emit(env, ha_event_new(HA_EVENT_LOCAL_END_PROVEN, HA_F_GENERATION, text, HA_F_END));
@@ -143,7 +146,7 @@ lrm_keep(Lrm *lrm, HaEnv *env, const HaWorld *world)
     else if (!lrm->ending && !ha_generation_none(world->local->owner))
         settle_old_owner(lrm, env, world->local, now);
     if (lrm->ending)
-        continue_end(lrm, env);
+        continue_end(lrm, env, world->local);
 }
 
 static bool
@@ -179,8 +182,8 @@ lrm_hold(Lrm *lrm, HaEnv *env, const HaWorld *world)
         return false;
     if (lrm->has_lease) {
         /* Once: a watchdogd that is away for a moment forgets nothing. */
-        lrm->kept = lrm->kept
-                    || ha_generation_compare(world->local->owner, lrm->lease.generation) == 0;
+        lrm->kept =
+            lrm->kept || ha_generation_compare(world->local->owner, lrm->lease.generation) == 0;
         return lrm->kept;
     }
     if (!ha_generation_none(world->local->owner))
