@@ -260,7 +260,7 @@ qemu_new_mac(ApiCall *call)
     for (int i = 0; i < 6; i++) {
         bytes[i] = g_random_int_range(0, 256);
     }
-    bytes[0] = (bytes[0] & 0xfc) | 0x02;
+    bytes[0] = (bytes[0] & 0x3c) | 0x02;
     g_auto(GStrv) given = g_strsplit(prefix != NULL ? prefix : "", ":", -1);
     for (int i = 0; i < 6 && given[i] != NULL && given[i][0] != '\0'; i++) {
         bytes[i] = g_ascii_strtoull(given[i], NULL, 16);

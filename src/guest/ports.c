@@ -64,6 +64,10 @@ set_high_address(int fd, const GuestPort *port, GError **error)
     for (int i = 0; i < 6 && bytes[i] != NULL; i++) {
         request.ifr_hwaddr.sa_data[i] = i == 0 ? 0xfe : g_ascii_strtoull(bytes[i], NULL, 16);
     }
+    /* Never the guest's own: the bridge would keep its frames for itself. */
+    if (g_ascii_strncasecmp(port->mac, "fe:", 3) == 0) {
+        request.ifr_hwaddr.sa_data[1] ^= 0x80;
+    }
     return link_request(fd, SIOCSIFHWADDR, &request, "cannot set its address", error);
 }
 
