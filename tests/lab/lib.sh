@@ -120,7 +120,7 @@ lab_end() {
     # 1 is the status of a last test that failed, or of nothing at all.
     [ "$status" -le 1 ] || { echo "# the test itself ended with status $status"; exit "$status"; }
     [ "$lab_failed" = 0 ] && [ "$lab_tests" -gt 0 ]
-    exit
+    exit $? # without a number it would be the status from before the trap
 }
 
 # The last lines of every log, for the one who must find out why.
