@@ -1,6 +1,7 @@
 #include <string.h>
 #include "api/ha.h"
 #include "api/ha_priv.h"
+#include "guest/disks.h"
 #include "ha/core/env.h"
 #include "ha/core/status.h"
 
@@ -217,6 +218,22 @@ static const ApiParam create_params[] = {
     { 0 },
 };
 
+/* A guest that runs already is only guarded later, as it is: what writes through a page cache to a
+ * shared disk must not come so far (S30). */
+static bool
+disks_fit(CfsClient *cfs, const char *node, uint32_t vmid, GError **error)
+{
+    g_autoptr(GuestFile) file = guest_file_read(cfs, node, vmid, error);
+    g_autoptr(StorageSet) storages = file != NULL ? storage_set_read(cfs, error) : NULL;
+    g_autoptr(GError) cause = NULL;
+
+    if (storages == NULL) {
+        return false;
+    }
+    return guest_disks_fit_ha(storages, guest_config_main(file->config), &cause)
+           || api_blame(error, "sid", "%s", cause->message);
+}
+
 static JsonNode *
 create_run(ApiCall *call, const void *data, GError **error)
 {
@@ -240,6 +257,9 @@ create_run(ApiCall *call, const void *data, GError **error)
     }
     if (node == NULL) {
         g_propagate_error(error, g_steal_pointer(&cause));
+        return NULL;
+    }
+    if (!disks_fit(cfs, node, vmid, error)) {
         return NULL;
     }
     g_autoptr(HaSections) resources = ha_sections_read(cfs, HA_RESOURCES_FILE, error);
