@@ -1,4 +1,5 @@
 #pragma once
 
-/* `quorate-sim plan [--json] FILE`: one decision of the master for a cluster described as a story. */
+/* `quorate-sim plan [--json] FILE`: one decision of the master for a cluster described as a story.
+ */
 int plan_main(int argc, char **argv);
