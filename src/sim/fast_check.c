@@ -263,7 +263,7 @@ check_killed(Host *host)
     guint up = 0;
 
     for (guint i = 0; i < fast->count; i++)
-        up += host_runs(fast->hosts[i]);
+        up += host_runs(fast->hosts[i]) && fast->cut[i] == fast->cut[host->index];
     if (up + 1 >= fast->count && fast->now_ms > 20000 && fast->disturbed_host < FAST_HOSTS
         && fast->disturbed_host != host->index && fast->now_ms - fast->before_ms > 20000
         && fast->now_ms - fast->disturbed_ms < 10000)
