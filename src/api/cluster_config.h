@@ -16,9 +16,8 @@ extern const ApiMethod *const api_cluster_config_methods[];
 
 /** cluster_upkeep: once a minute by apid, in a thread: ends entries of nodes that never completed
  *  their join (ten minutes after this process first saw them), completes a join of this node that
- *  was interrupted after its vote was asked for, renews certificates. Says what it did in the log.
- *  @state: (inout): %NULL at first; kept by the caller between calls. */
+ *  was interrupted after its vote was asked for. Says what it did in the log. */
 typedef struct ClusterUpkeep ClusterUpkeep;
 ClusterUpkeep *cluster_upkeep_new(void);
 void cluster_upkeep_free(ClusterUpkeep *upkeep);
-void cluster_upkeep(ClusterUpkeep *upkeep, const char *node);
+void cluster_upkeep(ClusterUpkeep *upkeep, CfsClient *cfs, const char *node);

@@ -467,8 +467,12 @@ cluster_join_resume(const char *node, GError **error)
     g_auto(JoinState) state = { 0 };
     g_autoptr(QFileLock) lock = q_file_lock(PVECM_LOCK_FILE, 0, NULL);
 
-    if (lock == NULL || !join_state_load(&state, error) || state.step != JOIN_VOTE)
-        return lock == NULL || state.step != JOIN_VOTE;
+    if (lock == NULL) /* it is not interrupted */
+        return true;
+    if (!join_state_load(&state, error))
+        return false;
+    if (state.step != JOIN_VOTE)
+        return true;
     g_autoptr(CfsClient) cfs = cfs_client_connect("apid", error);
     g_autoptr(GError) why = NULL;
     if (cfs == NULL)

@@ -148,11 +148,8 @@ const ApiMethod api_pvecm_leave = {
 
 /* ------------------------------------------------------------------ once a minute */
 
-#define CERTS_EVERY_MS (24 * 3600 * 1000LL)
-
 struct ClusterUpkeep {
     GHashTable *seen; /* "NODE ADDED" → int64_t *: when this process first saw that entry */
-    int64_t certs_ms; /* when certificates were looked at last; 0: never */
 };
 
 ClusterUpkeep *
@@ -200,23 +197,12 @@ end_pending(ClusterUpkeep *upkeep, CfsClient *cfs, const char *text, const char 
 }
 
 void
-cluster_upkeep(ClusterUpkeep *upkeep, const char *node)
+cluster_upkeep(ClusterUpkeep *upkeep, CfsClient *cfs, const char *node)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(CfsClient) cfs = cfs_client_connect("apid", NULL);
-    int64_t now_ms = q_clock_mono_ms();
 
-    if (cfs == NULL || !cfs_quorate(cfs, NULL))
-        return;
     if (!cluster_join_resume(node, &error))
         q_warn("completing the join: %s", error->message);
-    g_clear_error(&error);
-    if (upkeep->certs_ms == 0 || now_ms - upkeep->certs_ms >= CERTS_EVERY_MS) {
-        if (cluster_certs_ensure(cfs, node, NULL, &error))
-            upkeep->certs_ms = now_ms;
-        else
-            q_warn("%s", error->message);
-    }
     g_autofree char *text = cluster_tree_text(cfs, JOIN_PENDING_FILE, NULL, NULL);
     g_auto(GStrv) nodes = join_pending_nodes(text);
     for (int i = 0; nodes[i] != NULL; i++)

@@ -306,7 +306,8 @@ quorum_forget_node(uint32_t id, GError **error)
         return refused(error, "configuration service", rc);
     rc = corosync_cfg_kill_node(handle, id, "removed from the cluster");
     corosync_cfg_finalize(handle);
-    return rc == CS_OK || refused(error, "Could not kill node", rc);
+    /* It is forgotten already, as every node that left before. */
+    return rc == CS_OK || rc == CS_ERR_NOT_EXIST || refused(error, "Could not kill node", rc);
 }
 
 bool
