@@ -8,12 +8,8 @@ static const struct {
     const char *word;
     int (*main)(int argc, char **argv);
 } words[] = {
-    { "story", sim_ha_main },
-    { "events", sim_ha_main },
-    { "rules", sim_ha_main },
-    { "fence", sim_ha_main },
-    { "plan", sim_ha_main },
-    { "fuzz", fast_main },
+    { "story", sim_ha_main }, { "events", sim_ha_main }, { "rules", sim_ha_main },
+    { "fence", sim_ha_main }, { "plan", sim_ha_main },   { "fuzz", fast_main },
     { "cfs", sim_cfs_main },
 };
 

@@ -417,7 +417,8 @@ set_up(Fast *fast, uint64_t seed, const GArray *faults)
     fast->lost_since = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     fast->count = fast->options->hosts > 0 ? fast->options->hosts : (guint)fast_dice(fast, 3, 5);
     HaTimingFacts facts = { .nodes = (int)fast->count, .granularity_ms = -1, .standstill_ms = -1 };
-    ha_timing(fast->options->profile, &facts, &fast->timing, NULL);
+    bool known = ha_timing(fast->options->profile, &facts, &fast->timing, NULL);
+    g_assert(known);
     for (guint i = 0; i < fast->count; i++)
         host_new(fast, i);
     cfs_begin(fast);

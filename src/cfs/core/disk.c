@@ -133,8 +133,8 @@ disk_load(Replica *r, const ReplicaSetup *setup, GError **error)
     r->log_floor_sequence = r->accepted->sequence;
     r->log_floor_epoch = r->installed.number;
     if (has_tip)
-        r->durable = (Durable){ r->promised, r->installed, r->accepted->sequence,
-                                r->accepted->history };
+        r->durable =
+            (Durable){ r->promised, r->installed, r->accepted->sequence, r->accepted->history };
     if (setup->suspect) {
         /* S16: the file shows what the kernel remembers, which need not be on disk. */
         r->disk_bad = r->whole = true;
@@ -340,8 +340,7 @@ disk_idle(Replica *r)
 {
     bool due = r->tip_dirty || r->whole;
 
-    if (!r->started || r->token != 0 || !due
-        || (r->disk_bad && r->now.mono_ms < r->disk_again_ms))
+    if (!r->started || r->token != 0 || !due || (r->disk_bad && r->now.mono_ms < r->disk_again_ms))
         return;
     StoreWrite *write = store_write_new();
     if (r->whole || r->disk_bad)
@@ -357,8 +356,8 @@ disk_idle(Replica *r)
     write->new_file = r->disk_bad;
     write->keep_aside = r->keep_aside;
 
-    r->writing = (Durable){ r->promised, r->installed, r->accepted->sequence,
-                            r->accepted->history };
+    r->writing =
+        (Durable){ r->promised, r->installed, r->accepted->sequence, r->accepted->history };
     g_array_set_size(r->dirty_entries, 0);
     g_hash_table_remove_all(r->dirty_records);
     r->tip_dirty = r->whole = r->keep_aside = false;

@@ -210,8 +210,7 @@ find_winner(Replica *r)
     for (guint i = 0; i < r->members->len; i++) {
         Member *member = &g_array_index(r->members, Member, i);
         if (!member->considered || member->config == NULL
-            || !member_counts(r, member->config, member)
-            || (own != 0 && member->cluster != own))
+            || !member_counts(r, member->config, member) || (own != 0 && member->cluster != own))
             continue;
         if (winner == NULL || member->installed.number > winner->installed.number
             || (member->installed.number == winner->installed.number
@@ -298,8 +297,7 @@ consider_plan(Replica *r)
         return;
     for (guint i = 0; i < r->members->len; i++)
         all = all && g_array_index(r->members, Member, i).has_state;
-    if ((rank == 0 && all)
-        || r->now.mono_ms - r->round_ms >= PLAN_WAIT_MS * (int64_t)(rank + 1))
+    if ((rank == 0 && all) || r->now.mono_ms - r->round_ms >= PLAN_WAIT_MS * (int64_t)(rank + 1))
         send_plan(r);
 }
 
@@ -307,7 +305,8 @@ static void
 read_state(Replica *r, const MessageHeader *header, QReader *reader)
 {
     Member *member = replica_member(r, header->node_id);
-    Member said = { .node_id = header->node_id, .has_state = true,
+    Member said = { .node_id = header->node_id,
+                    .has_state = true,
                     .incarnation = header->incarnation };
 
     said.nonce = q_get_u64(reader);

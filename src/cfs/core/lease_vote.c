@@ -381,8 +381,7 @@ lease_take_done(Replica *r, Request *request, UpdateResult *result)
     Take *take = find_take(r, request->serial);
     LeaseRecord lease;
 
-    if (result->code == UPDATE_DONE
-        && record_lease(r->visible->records, request->take, &lease)) {
+    if (result->code == UPDATE_DONE && record_lease(r->visible->records, request->take, &lease)) {
         result->generation = lease.generation;
         if (lease.generation.sequence != result->sequence)
             result->code = UPDATE_OVER; /* taken, and already another's */

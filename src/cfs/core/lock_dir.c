@@ -110,8 +110,9 @@ lock_seen_all(Replica *r)
     const TreeEntry *folder = tree_lookup(r->accepted->tree, "priv/lock");
 
     g_hash_table_remove_all(r->lock_ages);
-    g_autoptr(GPtrArray) locks =
-        folder != NULL && folder->type == TREE_DIR ? tree_list(r->accepted->tree, folder->inode) : NULL;
+    g_autoptr(GPtrArray) locks = folder != NULL && folder->type == TREE_DIR
+                                     ? tree_list(r->accepted->tree, folder->inode)
+                                     : NULL;
     for (guint i = 0; locks != NULL && i < locks->len; i++) {
         const TreeEntry *entry = locks->pdata[i];
         if (entry->type == TREE_DIR)

@@ -176,8 +176,7 @@ keep_snapshot(Replica *r)
     Plan *plan = r->plan;
     bool needed = false;
 
-    if (plan->winner != r->node_id || plan->snapshot != NULL
-        || r->accepted->sequence != plan->base)
+    if (plan->winner != r->node_id || plan->snapshot != NULL || r->accepted->sequence != plan->base)
         return;
     for (guint i = 0; i < r->members->len; i++) {
         const Member *member = &g_array_index(r->members, Member, i);
@@ -200,8 +199,7 @@ accept_update(Replica *r, const UpdateId *id, GBytes *body, bool take_valid)
     pending->config = r->config == NULL ? NULL : config_ref(r->config);
     g_queue_push_tail(&r->pending, pending);
     disk_dirty_delta(r, pending->delta);
-    LogItem item = { .place = place, .body = g_bytes_ref(body),
-                     .sequence = r->accepted->sequence };
+    LogItem item = { .place = place, .body = g_bytes_ref(body), .sequence = r->accepted->sequence };
     order_log(r, item);
 }
 

@@ -19,10 +19,9 @@ replica_tree(const Replica *r)
 ReplicaQuorum
 replica_quorum(const Replica *r)
 {
-    return (ReplicaQuorum){ .state = r->quorum,
-                            .epoch = r->installed,
-                            .sequence = r->visible->sequence,
-                            .why = r->why };
+    return (ReplicaQuorum){
+        .state = r->quorum, .epoch = r->installed, .sequence = r->visible->sequence, .why = r->why
+    };
 }
 
 const char *
@@ -61,8 +60,7 @@ replica_voters(const Replica *r)
                               .weight = voter->weight,
                               .database = voter->database,
                               .present = member != NULL,
-                              .installed = member != NULL && member->in_plan
-                                           && member->is_installed
+                              .installed = member != NULL && member->in_plan && member->is_installed
                                            && member->database == voter->database };
         g_array_append_val(voters, view);
     }

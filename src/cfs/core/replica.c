@@ -320,15 +320,13 @@ open_message(Replica *r, uint32_t node_id, const void *data, size_t length, Mess
              QReader *reader, uint64_t *seal)
 {
     if (!wire_open(reader, data, length, header, seal) || header->node_id != node_id) {
-        replica_notice(r, NOTICE_BAD_MESSAGE, node_id, length, "%s",
-                       "not one of ours, or damaged");
+        replica_notice(r, NOTICE_BAD_MESSAGE, node_id, length, "%s", "not one of ours, or damaged");
         return false;
     }
     const Member *member = replica_member(r, node_id);
     if (member == NULL)
         return false;
-    if (header->plan.number != 0
-        && (r->plan == NULL || !epoch_equal(header->plan, r->plan->epoch)))
+    if (header->plan.number != 0 && (r->plan == NULL || !epoch_equal(header->plan, r->plan->epoch)))
         return false; /* F5: handed over in another view, or in another plan of this one */
     return header->type == MESSAGE_STATE || !member->has_state
            || member->incarnation == header->incarnation;
@@ -384,8 +382,7 @@ drain_loop(Replica *r)
 static void
 leave_solitude(Replica *r)
 {
-    if (!r->alone || r->override != NULL
-        || tree_lookup(r->visible->tree, "corosync.conf") == NULL)
+    if (!r->alone || r->override != NULL || tree_lookup(r->visible->tree, "corosync.conf") == NULL)
         return;
     r->alone = false;
     g_queue_clear_full(&r->loop, (GDestroyNotify)g_bytes_unref);

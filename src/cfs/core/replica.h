@@ -42,7 +42,7 @@ typedef struct {
     uint64_t incarnation; /* random, not 0: this process */
     uint64_t seed;        /* random: for nonces, plan ids, a database id if there is none */
     bool join;            /* fresh database, but the host has a corosync.conf: learn from others */
-    bool suspect; /* an earlier process of this boot met a write error and did not get over it */
+    bool suspect;    /* an earlier process of this boot met a write error and did not get over it */
     bool local_edit; /* `-l`: alone whatever corosync.conf says; the database gets a new id (S6) */
     /* What the store loaded. Root and row 0 not among the entries. */
     GPtrArray *entries; /* TreeEntry *, any order; borrowed */
@@ -208,8 +208,8 @@ typedef struct {
     const char *node;
     uint32_t weight;
     uint64_t database; /* its disk (S6) */
-    bool present;   /* in the view */
-    bool installed; /* has the open epoch */
+    bool present;      /* in the view */
+    bool installed;    /* has the open epoch */
 } ReplicaVoter;
 GArray *replica_voters(const Replica *replica); /* (transfer full) ReplicaVoter */
 

@@ -8,24 +8,24 @@
 /* The insides of a replica, for the files of this folder: each owns the part named after it. */
 
 /* Times in ms; the rules that they come from are in safety.md. */
-#define PLAN_WAIT_MS 300     /* S8: for STATEs; and each next lowest id waits this much longer */
-#define STATE_AGAIN_MS 1000  /* without a plan: the STATE may have been lost */
-#define LEFT_OUT_MS 50       /* a plan was made without us: so long until we say so */
-#define STALL_MS 1000        /* an epoch that does not open, an update that nobody confirms */
-#define FORMING_MS 3000      /* so long calls wait for an epoch that a majority could form */
-#define GIVE_UP_MS 500       /* without a majority: then sent updates are answered UNKNOWN */
-#define RESEND_MS 1500       /* an update of ours that is not accepted */
-#define HEARD_BATCH_MS 30    /* S19: at most 100 */
-#define RENEW_AGAIN_MS 400   /* a renewal that is not heard */
-#define TAKE_WAIT_MS 2000    /* a take that waits for votes */
-#define QUERY_WAIT_MS 300    /* for the votes of one query */
+#define PLAN_WAIT_MS 300    /* S8: for STATEs; and each next lowest id waits this much longer */
+#define STATE_AGAIN_MS 1000 /* without a plan: the STATE may have been lost */
+#define LEFT_OUT_MS 50      /* a plan was made without us: so long until we say so */
+#define STALL_MS 1000       /* an epoch that does not open, an update that nobody confirms */
+#define FORMING_MS 3000     /* so long calls wait for an epoch that a majority could form */
+#define GIVE_UP_MS 500      /* without a majority: then sent updates are answered UNKNOWN */
+#define RESEND_MS 1500      /* an update of ours that is not accepted */
+#define HEARD_BATCH_MS 30   /* S19: at most 100 */
+#define RENEW_AGAIN_MS 400  /* a renewal that is not heard */
+#define TAKE_WAIT_MS 2000   /* a take that waits for votes */
+#define QUERY_WAIT_MS 300   /* for the votes of one query */
 #define FETCH_AGAIN_MS 300
 #define FETCH_STALL_MS 3000
 #define LOOK_AGAIN_MS 1000   /* whether a node may go by now (S4) */
 #define DISK_AGAIN_MS 1000   /* S16: next try to write a new database */
 #define UNLOCK_AGE_MS 120000 /* cfs.md 6 */
 #define UNLOCK_ASK_MS 1000
-#define FETCH_SLICE (192 * 1024) /* bulk bytes in flight to one node (S15: 256 KiB) */
+#define FETCH_SLICE (192 * 1024)      /* bulk bytes in flight to one node (S15: 256 KiB) */
 #define STREAM_MAX (64 * 1024 * 1024) /* what a learner holds back while it fetches */
 #define LOG_ITEMS_MAX 8192
 #define LOG_BYTES_MAX (8 * 1024 * 1024)
@@ -106,8 +106,8 @@ typedef struct {
 typedef struct {
     Epoch epoch;
     uint32_t winner;
-    Config *config; /* the winner's */
-    uint64_t base;  /* its sequence */
+    Config *config;  /* the winner's */
+    uint64_t base;   /* its sequence */
     bool installing; /* a majority promised */
     bool installed;  /* in memory; on disk: durable.installed */
     bool open;
@@ -117,14 +117,14 @@ typedef struct {
     Digest own_opening; /* ours */
     uint64_t position;
     Digest chain;
-    uint64_t confirmed;     /* last position accepted */
-    uint64_t confirm_said;  /* last position confirmed by us */
-    uint64_t durable_said;  /* last sequence announced */
-    int64_t progress_ms;    /* when something last went forward */
-    size_t held_bytes;      /* of items */
-    GQueue items;           /* Item */
-    GPtrArray *queries;     /* Query */
-    State *snapshot;        /* the winner's: its state as of the begin, for who still fetches */
+    uint64_t confirmed;    /* last position accepted */
+    uint64_t confirm_said; /* last position confirmed by us */
+    uint64_t durable_said; /* last sequence announced */
+    int64_t progress_ms;   /* when something last went forward */
+    size_t held_bytes;     /* of items */
+    GQueue items;          /* Item */
+    GPtrArray *queries;    /* Query */
+    State *snapshot;       /* the winner's: its state as of the begin, for who still fetches */
 } Plan;
 
 typedef enum { REQUEST_WAITING, REQUEST_FLIGHT } RequestStage;
@@ -141,7 +141,7 @@ typedef struct {
     GBytes *body;   /* the envelope as sent */
     /* A take: */
     char *take;
-    uint64_t query; /* the vote that allows it; 0: none */
+    uint64_t query;  /* the vote that allows it; 0: none */
     uint64_t serial; /* of the Take it belongs to; 0: none */
 } Request;
 
@@ -175,8 +175,8 @@ typedef struct {
     Generation generation;
     Clocks since; /* latest of: renewal delivered, learned, started, entered after a gap */
     int64_t renewed_mono_ms;
-    Generation taken;     /* a valid take of this generation was delivered in this view (S19) */
-    LeaseHold hold;       /* of `generation`, if it is ours */
+    Generation taken; /* a valid take of this generation was delivered in this view (S19) */
+    LeaseHold hold;   /* of `generation`, if it is ours */
     int64_t heard_sent_ms;
 } LeaseClock;
 
@@ -230,7 +230,7 @@ struct Replica {
 
     /* disk */
     Durable durable, writing;
-    uint64_t token;       /* of the write under way; 0: none */
+    uint64_t token; /* of the write under way; 0: none */
     uint64_t last_token;
     bool tip_dirty, whole, keep_aside;
     bool disk_bad;
@@ -244,11 +244,11 @@ struct Replica {
     GArray *members; /* Member, by node id */
     uint64_t nonce;
     bool in_view;
-    int64_t round_ms;      /* when the view, or its last new round, began */
-    int64_t state_ms;      /* when our STATE was last sent */
-    int64_t plan_sent_ms;  /* when we last proposed; 0: not in this round */
-    int64_t late_ms;       /* since when a member is left out; 0: none is */
-    int64_t reform_ms;     /* when we last asked for another plan */
+    int64_t round_ms;     /* when the view, or its last new round, began */
+    int64_t state_ms;     /* when our STATE was last sent */
+    int64_t plan_sent_ms; /* when we last proposed; 0: not in this round */
+    int64_t late_ms;      /* since when a member is left out; 0: none is */
+    int64_t reform_ms;    /* when we last asked for another plan */
     Plan *plan;
     bool flag; /* votequorum's */
     QuorumState quorum;
@@ -269,19 +269,19 @@ struct Replica {
     uint64_t serial;
 
     /* leases */
-    GHashTable *clocks; /* lease name → LeaseClock */
-    GArray *heard;      /* HeardNote */
+    GHashTable *clocks;   /* lease name → LeaseClock */
+    GArray *heard;        /* HeardNote */
     int64_t heard_due_ms; /* 0: nothing to say */
 
     /* locks, configuration */
-    GHashTable *lock_ages; /* name → LockAge */
-    uint64_t wanted_version; /* of corosync.conf when `wanted` was read */
-    GArray *wanted;          /* ConfigVoter */
+    GHashTable *lock_ages;                  /* name → LockAge */
+    uint64_t wanted_version;                /* of corosync.conf when `wanted` was read */
+    GArray *wanted;                         /* ConfigVoter */
     uint64_t settled_config, settled_epoch; /* with these, and so many installed members, */
     size_t settled_members;                 /* the configuration was last compared with it, */
     int64_t settled_ms;                     /* then */
-    bool config_asked;       /* a change of ours is under way */
-    uint64_t joined_said;    /* epoch whose joiners we had recorded; count in joined_count */
+    bool config_asked;                      /* a change of ours is under way */
+    uint64_t joined_said; /* epoch whose joiners we had recorded; count in joined_count */
     size_t joined_count;
     bool hello_said;
 
@@ -290,7 +290,7 @@ struct Replica {
     GPtrArray *visible_leases;
     GArray *visible_vmids;
     bool visible_all, visible_moved;
-    GQueue loop; /* alone: GBytes, messages to ourselves */
+    GQueue loop;         /* alone: GBytes, messages to ourselves */
     GStringChunk *texts; /* what readers borrow until the next step */
 };
 
@@ -319,8 +319,8 @@ void epoch_quorum(Replica *r);
 int64_t epoch_wake(const Replica *r);
 void epoch_install(Replica *r, State *state, GPtrArray *deltas, bool keep_aside);
 bool member_counts(const Replica *r, const Config *config, const Member *member);
-bool epoch_majority(const Replica *r, const Config *config, bool (*counts)(const Member *, uint64_t),
-                    uint64_t at);
+bool epoch_majority(const Replica *r, const Config *config,
+                    bool (*counts)(const Member *, uint64_t), uint64_t at);
 void plan_free(Plan *plan);
 void epoch_members_free(Replica *r);
 bool epoch_self_is_voter(const Replica *r, const Config *config);

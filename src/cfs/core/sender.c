@@ -147,9 +147,9 @@ send_requests(Replica *r, GPtrArray *requests)
         const Request *request = requests->pdata[i];
         size_t total = g_bytes_get_size(request->body), offset = 0;
         do {
-            size_t room = message == NULL ? WIRE_PAYLOAD_MAX
-                                          : WIRE_PAYLOAD_MAX - MIN(message->len - start + 32,
-                                                                   WIRE_PAYLOAD_MAX);
+            size_t room = message == NULL
+                              ? WIRE_PAYLOAD_MAX
+                              : WIRE_PAYLOAD_MAX - MIN(message->len - start + 32, WIRE_PAYLOAD_MAX);
             if (message != NULL && room < MIN(total - offset, 4096)) {
                 replica_multicast(r, message);
                 message = NULL;
@@ -278,9 +278,8 @@ find_result(const SenderRecord *sender, uint64_t number, UpdateResult *result)
     if (number < first || number > sender->last)
         return false;
     const SenderResult *found = &sender->results[number - first];
-    *result = (UpdateResult){ .code = found->code,
-                              .which = found->which,
-                              .sequence = found->sequence };
+    *result =
+        (UpdateResult){ .code = found->code, .which = found->which, .sequence = found->sequence };
     return true;
 }
 

@@ -176,7 +176,8 @@ state_reply(const State *state, GHashTable *known)
 static GBytes *
 make_reply(Replica *r, QReader *reader)
 {
-    g_autoptr(GHashTable) known = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+    g_autoptr(GHashTable) known =
+        g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
     Digest history = digest_get(reader);
     bool whole = q_get_u8(reader) != 0;
     size_t n = q_get_count(reader, 17);

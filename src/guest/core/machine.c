@@ -180,7 +180,7 @@ find_address(const char *name, const GuestMachine *machine, int *offset)
             return i;
         }
     }
-    g_error("no place for the device '%s'", name);
+    g_assert_not_reached(); /* every device has a place: the golden tests visit all */
 }
 
 char *
