@@ -151,8 +151,9 @@ add_power_devices(const Lab *lab, GError **error)
                                "connect power%d node=node%d plug=node%d\n",
                                i, LAB_BMC_PORT, lab->bmc_secret, i, i, i);
     }
-    return type(lab, 1, NULL, error, "sh", "-c", "printf %s \"$1\" > /etc/pve/ha/fence.cfg", "sh",
-                text->str, NULL);
+    return type(lab, 1, NULL, error, "sh", "-c",
+                "mkdir -p /etc/pve/ha && printf %s \"$1\" > /etc/pve/ha/fence.cfg", "sh", text->str,
+                NULL);
 }
 
 bool
@@ -171,8 +172,9 @@ lab_cluster_form(const Lab *lab, const char *storages, GError **error)
         return false;
     }
     if (strcmp(lab->profile, "fast") != 0) {
-        g_autofree char *profile = g_strdup_printf("profile=%s", lab->profile);
-        if (!type(lab, 1, NULL, error, "pvesh", "set", "/cluster/options", "--ha", profile, NULL)) {
+        g_autofree char *line = g_strdup_printf("ha: profile=%s", lab->profile);
+        if (!type(lab, 1, NULL, error, "sh", "-c", "echo \"$0\" > /etc/pve/datacenter.cfg", line,
+                  NULL)) {
             return false;
         }
     }

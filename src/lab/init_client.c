@@ -1,8 +1,29 @@
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include "lab/commands_priv.h"
 #include "lab/socket.h"
+#include "sys/clock.h"
 
-enum { REQUEST_WAIT_MS = 60000 };
+enum { REQUEST_WAIT_MS = 60000, LISTEN_WAIT_MS = 5000, POLL_US = 2000 };
+
+/* A host is on a moment before its supervisor listens. */
+static char *
+ask(const char *path, const char *request, GError **error)
+{
+    int64_t deadline = q_clock_mono_ms() + LISTEN_WAIT_MS;
+
+    for (;;) {
+        int fd = lab_socket_connect(path, SOCK_SEQPACKET, NULL);
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (fd >= 0 || q_clock_mono_ms() > deadline) {
+            return lab_socket_ask(path, request, REQUEST_WAIT_MS, error);
+        }
+        g_usleep(POLL_US);
+    }
+}
 
 char *
 lab_init_ask(const Lab *lab, int node, const char *request, GError **error)
@@ -17,7 +38,7 @@ lab_init_ask(const Lab *lab, int node, const char *request, GError **error)
         q_set_error(error, Q_ERROR_BUSY, "node%d is frozen", node);
         return NULL;
     }
-    answer = lab_socket_ask(path, request, REQUEST_WAIT_MS, error);
+    answer = ask(path, request, error);
     if (answer == NULL) {
         return NULL;
     }

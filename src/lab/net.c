@@ -137,12 +137,15 @@ lab_net_create(const Lab *lab, GError **error)
         "  iifname . oifname @cuts drop; }\n"
         "}\n";
 
+    /* An address of their own: else it is that of a port, and changes when a host is switched off.
+     */
     for (int link = 0; link < LAB_LINKS; link++) {
         g_string_append_printf(ip,
                                "link add br%d type bridge stp_state 0 forward_delay 0\n"
+                               "link set br%d address 02:51:0a:4d:%02x:fe\n"
                                "addr add 10.77.%d.254/24 dev br%d\n"
                                "link set br%d up\n",
-                               link, link, link, link);
+                               link, link, link, link, link, link);
     }
     return start_switch(lab, error) && run_in_switch(lab, ip_batch, ip->str, error)
            && run_in_switch(lab, nft_batch, table, error);

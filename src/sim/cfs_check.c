@@ -181,7 +181,8 @@ disk_counts(const SimNode *node)
     return !node->disk.fresh && !node->disk.broken;
 }
 
-/* Invariant 9: what was acknowledged lies on a majority of the disks. */
+/* Invariant 9: what was acknowledged lay on a majority of the disks. One that was wiped since it
+ * said so has not lied. */
 static void
 check_majority_has(SimWorld *world, const char *path, uint64_t sequence)
 {
@@ -190,7 +191,9 @@ check_majority_has(SimWorld *world, const char *path, uint64_t sequence)
 
     for (uint32_t n = 0; n < world->n_nodes; n++) {
         GBytes *bytes = disk_content(&world->nodes[n].disk, path);
-        have += disk_counts(&world->nodes[n]) && new_enough(check, path, bytes, sequence);
+        const SimDisk *disk = &world->nodes[n].disk;
+        have += disk->fresh ? disk->wiped_at >= sequence
+                            : !disk->broken && new_enough(check, path, bytes, sequence);
     }
     if (have * 2 <= world->n_nodes) {
         sim_violate(world, 9, "'%s' at %lu was acknowledged, and lies on %u of %u disks", path,

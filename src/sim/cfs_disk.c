@@ -1,3 +1,4 @@
+#include "sim/cfs_point.h"
 #include "sim/cfs_world_priv.h"
 
 /*
@@ -187,7 +188,9 @@ void
 sim_disk_reinstall(SimNode *node)
 {
     g_assert(node->replica == NULL);
+    SimPoint point;
     sim_trace(node->world, "%s disk reinstalled", node->name);
+    node->disk.wiped_at = sim_point_of(&node->disk, &point) ? point.sequence : 0;
     g_queue_clear_full(&node->disk.writes, write_free);
     g_hash_table_remove_all(node->disk.entries);
     g_hash_table_remove_all(node->disk.rows);

@@ -418,10 +418,6 @@ typedef struct {
 static void
 enter_ring(SimNode *node, SimRing *ring, const Moving *from)
 {
-
-    if (from->old != NULL) {
-        deliver_transitional(node, from->old, from->stay);
-    }
     ring_unref(node->ring);
     node->ring = ring_ref(ring);
     node->delivered = 0;
@@ -452,9 +448,6 @@ form_ring(SimWorld *world, SimMask members)
 
     sim_trace(world, "ring %x", members);
     for (uint32_t n = 0; n < world->n_nodes; n++) {
-        ring->group |= members & (1u << n) & world->nodes[n].group;
-    }
-    for (uint32_t n = 0; n < world->n_nodes; n++) {
         if (members & 1u << n) {
             moving[n].old = world->nodes[n].ring != NULL ? ring_ref(world->nodes[n].ring) : NULL;
             moving[n].stay = 1u << n;
@@ -464,6 +457,15 @@ form_ring(SimWorld *world, SimMask members)
                 }
             }
         }
+    }
+    for (uint32_t n = 0; n < world->n_nodes; n++) {
+        if ((members & 1u << n) && moving[n].old != NULL) {
+            deliver_transitional(&world->nodes[n], moving[n].old, moving[n].stay);
+        }
+    }
+    /* Who is in the group is told by each itself, once the old ring is done with. */
+    for (uint32_t n = 0; n < world->n_nodes; n++) {
+        ring->group |= members & (1u << n) & world->nodes[n].group;
     }
     for (uint32_t n = 0; n < world->n_nodes; n++) {
         if (members & 1u << n) {

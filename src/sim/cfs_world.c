@@ -185,6 +185,20 @@ sim_serves(const SimNode *node)
     return node->powered && !node->frozen && node->replica != NULL && !node->stopped;
 }
 
+/* What forms epochs (docs/internals/cfs-protocol.md: the third byte is the type), not each update.
+ */
+static void
+trace_message(const SimNode *node, GBytes *message)
+{
+    static const char *const names[] = { NULL, "STATE", "PLAN", "JOINED", "INSTALLED", "REFORM" };
+    gsize length;
+    const uint8_t *data = g_bytes_get_data(message, &length);
+
+    if (length > 2 && data[2] < G_N_ELEMENTS(names) && names[data[2]] != NULL) {
+        sim_trace(node->world, "%s says %s", node->name, names[data[2]]);
+    }
+}
+
 static void
 carry_out(SimNode *node, ReplicaEffect *effect)
 {
@@ -195,6 +209,7 @@ carry_out(SimNode *node, ReplicaEffect *effect)
         sim_disk_write(node, effect->persist.token, g_steal_pointer(&effect->persist.write));
         break;
     case EFFECT_MULTICAST:
+        trace_message(node, effect->message);
         sim_send(node, effect->message, false);
         break;
     case EFFECT_BULK:

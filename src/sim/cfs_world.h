@@ -33,9 +33,10 @@ typedef struct {
     TreeFigures figures;
     GQueue writes; /* in flight, oldest first (private) */
     bool slow, hanging, failing;
-    bool poisoned; /* a write failed and its data are gone, although later ones succeed (S16) */
-    bool broken;   /* written to since: what is there fits together no more */
-    bool fresh;    /* reinstalled: not one of the disks that acknowledged anything yet */
+    bool poisoned;     /* a write failed and its data are gone, although later ones succeed (S16) */
+    bool broken;       /* written to since: what is there fits together no more */
+    uint64_t wiped_at; /* sequence that it held when it was reinstalled; 0: it never was */
+    bool fresh;        /* reinstalled: not one of the disks that acknowledged anything yet */
 } SimDisk;
 
 /* ------------------------------------------------------------------ nodes */

@@ -378,7 +378,10 @@ op_answer(Op *op, int outcome, int64_t left_ms)
     *answer = (Answer){ op, outcome, left_ms, NULL };
     if (outcome == ANSWER_OK && op->kind != OP_RENEW)
         answer->state = state_ref(fast->state);
-    if (op->host->procs[op->proc].life == op->life)
+    if (op->task != NULL) /* a process of its own, which learns of a broken connection too */
+        fast_at(fast, fast->now_ms + fast_dice(fast, 1, 8), op->host, -1, give_answer, 0, answer,
+                answer_free);
+    else if (op->host->procs[op->proc].life == op->life)
         fast_at(fast, fast->now_ms + fast_dice(fast, 1, 8), op->host, (int)op->proc, give_answer, 0,
                 answer, answer_free);
     else

@@ -52,8 +52,8 @@ env_read(HaEnv *env)
     if (seat->proc == PROC_LRMD) {
         guest_refresh_local(host);
         host->local.watchdog_open = host->client.armed;
-        host->local.owner = host->client.owner;
-        host->local.deadline = host->client.deadline;
+        host->local.owner = host->file_owner;
+        host->local.deadline = host->file_deadline;
     }
     return seen;
 }
@@ -150,11 +150,11 @@ adopt_lease(Seat *seat, Keep *keep)
     const HaLeaseView *lease = host->visible != NULL
                                    ? g_hash_table_lookup(host->visible->world->leases, keep->name)
                                    : NULL;
-    HaTime heard = ha_time_after(host->client.deadline, -(int64_t)seat->fast->timing.fires_ms);
+    HaTime heard = ha_time_after(host->file_deadline, -(int64_t)seat->fast->timing.fires_ms);
 
     if (lease == NULL || lease->state != HA_LEASE_HELD || !g_str_equal(lease->node, host->name)
         || !g_str_equal(lease->boot, host->boot)
-        || ha_generation_compare(lease->generation, host->client.owner) != 0)
+        || ha_generation_compare(lease->generation, host->file_owner) != 0)
         return;
     g_autofree char *gate = ha_generation_text(lease->generation);
     if (!g_hash_table_contains(host->gates, gate)
@@ -200,7 +200,7 @@ hold(Seat *seat, Keep *keep, HaLease *lease)
     Fast *fast = seat->fast;
     bool agent = seat->proc == PROC_LRMD;
 
-    if (keep->state == KEEP_IDLE && agent && host->client.known)
+    if (keep->state == KEEP_IDLE && agent)
         adopt_lease(seat, keep);
     if (keep->state == KEEP_IDLE) {
         if (fast->now_ms < keep->again_ms) {

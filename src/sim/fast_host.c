@@ -218,6 +218,8 @@ proc_continue(Host *host, ProcKind proc)
         cfs_unstall(host->fast);
         cfs_topology_soon(host->fast, fast_dice(host->fast, 600, 1000));
     }
+    if (proc == PROC_CFSD) /* a learner until then (S9) */
+        cfs_topology_soon(host->fast, fast_dice(host->fast, 20, 200));
 }
 
 /* ------------------------------------------------------------------ power */
@@ -239,6 +241,7 @@ host_power_on(Host *host)
     host->boot_rate = base * (1 + (double)fast_dice(fast, -80, 80) / 1000);
     host->clock_zero_ms = fast->now_ms - fast_dice(fast, 1000, 100000);
     g_clear_pointer(&host->deadlines, g_free);
+    host->file_owner = (HaGeneration){ 0, 0 };
     fast_say(fast, host, "power on");
     check_disturbed(fast, host->index, true);
     for (int proc = 0; proc < PROCS; proc++)

@@ -118,8 +118,10 @@ struct Host {
     int64_t reconciled_ms;
     int64_t lrmd_runs_ms; /* lrmd has been able to run since */
 
-    Watchdog *watchdog; /* watchdogd's mind */
-    char *deadlines;    /* its file in /run */
+    Watchdog *watchdog;      /* watchdogd's mind */
+    char *deadlines;         /* its file in /run */
+    HaGeneration file_owner; /* the earliest in it, as lrmd reads it */
+    HaTime file_deadline;
     bool device_armed;
     int64_t device_fires_ms;
     uint64_t device_feeds;

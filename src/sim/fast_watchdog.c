@@ -101,6 +101,9 @@ save(Host *host)
 {
     g_free(host->deadlines);
     host->deadlines = watchdog_text(host->watchdog);
+    host->file_owner = (HaGeneration){ 0, 0 };
+    watchdog_deadline(host->watchdog, (HaGeneration){ 0, 0 }, &host->file_owner,
+                      &host->file_deadline);
 }
 
 static void

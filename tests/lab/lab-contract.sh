@@ -29,6 +29,7 @@ status=$(lab status --json)
 same "$(jq -c '[.lab, .profile, (.nodes | map(.node, .power, .frozen, .links)), .guests]' <<< "$status")" \
     "[\"$LAB_NAME\",\"steady\",[\"node1\",\"on\",false,[\"up\",\"up\"],\"node2\",\"on\",false,[\"up\",\"up\"],\"node3\",\"on\",false,[\"up\",\"up\"]],[]]" "status --json"
 pid1() { lab status --json | jq -r --arg n "$1" '.nodes[] | select(.node == $n) | .pid'; }
+root() { echo "/proc/$(pid1 "$1")/root"; } # of the host, seen from the machine
 pid=$(pid1 node1) other=$(pid1 node2) same=
 for ns in pid mnt net uts ipc cgroup; do
     [ "$(readlink "/proc/$pid/ns/$ns")" != "$(readlink "/proc/self/ns/$ns")" ] &&
@@ -105,8 +106,8 @@ is "$(lab partition node1 node1 2>&1; echo " $?")" "*twice* 255" "refuses a host
 on node1 sh -c 'while :; do date +%s%N > /run/tick; sleep 0.05; done < /dev/null > /dev/null 2>&1 &'
 within 2 on node1 test -s /run/tick
 lab freeze node1
-tick=$(cat "/proc/$(pid1 node1)/root/run/tick"); sleep 0.5
-is "$(cat "/proc/$(pid1 node1)/root/run/tick")" "$tick" "freeze stops every process"
+tick=$(cat "$(root node1)/run/tick"); sleep 0.5
+is "$(cat "$(root node1)/run/tick")" "$tick" "freeze stops every process"
 is "$(on node1 true 2>&1; echo " $?")" "*node1 is frozen* 125" "exec: a frozen host"
 same "$(lab status --json | jq -c '.nodes[0] | [.power, .frozen]')" '["on",true]' "status of a frozen host"
 lab thaw node1

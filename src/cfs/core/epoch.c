@@ -609,12 +609,14 @@ read_reform(Replica *r, QReader *reader)
 {
     Epoch plan = epoch_get(reader);
 
-    if (r->plan == NULL || !q_reader_done(reader) || !epoch_equal(plan, r->plan->epoch))
+    /* Everybody begins anew here in the order, also who is in another plan, or in none: or else it
+     * would stay so for ever. Only a plan made since then stands. */
+    if (!q_reader_done(reader) || !r->in_view
+        || (r->plan != NULL && r->plan->epoch.number > plan.number))
         return;
     for (guint i = 0; i < r->members->len; i++) {
         Member *member = &g_array_index(r->members, Member, i);
-        if (member->in_plan)
-            member->has_state = false; /* they all draw a new nonce, here in the order */
+        member->has_state = false;
         member->in_plan = member->joined = member->is_installed = false;
         member->confirm = member->durable = 0;
         member->mismatch = false;

@@ -104,6 +104,30 @@ set_mode(Lrm *lrm, HaMode mode)
 
 /* ------------------------------------------------------------------ status file and view */
 
+/*
+ * Whether the committed status says what ours does. A write whose outcome was unknown may come
+ * after a newer one (S14), so what was written once is looked at again.
+ */
+static bool
+is_on_file(const Lrm *lrm, HaEnv *env, const HaWorld *world)
+{
+    const HaLrmStatus *filed = g_hash_table_lookup(world->lrm, env->node);
+    GHashTableIter iter;
+    gpointer uid, value;
+
+    if (filed == NULL || filed->mode != lrm->mode
+        || g_strcmp0(filed->state, state_names[lrm->state]) != 0
+        || g_hash_table_size(filed->results) != g_hash_table_size(lrm->status->results))
+        return false;
+    g_hash_table_iter_init(&iter, lrm->status->results); /* all of them: in any order */
+    while (g_hash_table_iter_next(&iter, &uid, &value)) {
+        const HaResult *ours = value, *theirs = g_hash_table_lookup(filed->results, uid);
+        if (theirs == NULL || theirs->rc != ours->rc || theirs->state != ours->state)
+            return false;
+    }
+    return true;
+}
+
 /* Returns: false: it could not be written. Said if it is the storage's fault. */
 static bool
 write_status(Lrm *lrm, HaEnv *env, const HaWorld *world)
@@ -116,8 +140,12 @@ write_status(Lrm *lrm, HaEnv *env, const HaWorld *world)
     if (!env->timing->classic && world->error == NULL
         && !g_hash_table_contains(world->lrm, env->node))
         lrm->dirty = true;
-    if (!env->timing->classic && (!lrm->dirty || lrm->status_commit != 0 || world->error != NULL))
-        return !lrm->dirty || lrm->status_commit != 0;
+    if (!env->timing->classic) {
+        if (lrm->status_commit != 0 || world->error != NULL)
+            return lrm->status_commit != 0;
+        if (!lrm->dirty && is_on_file(lrm, env, world))
+            return true;
+    }
     g_free(lrm->status->state);
     lrm->status->state = g_strdup(state_names[lrm->state]);
     lrm->status->mode = lrm->mode;
