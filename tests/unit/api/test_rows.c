@@ -147,6 +147,7 @@ static const struct {
     { "GET /", NULL, "areas of the API" },
     { "POST /cluster/config/token-join", NULL, "join by a one-time token" },
     { "POST /cluster/config/join-undo", NULL, "the other half of an aborted join" },
+    { "POST /cluster/config/join-conf", NULL, "corosync.conf as it is by now, for a join under way" },
     { "POST /cluster/config/nodes/{node}", "join-secret", "names the join, for its undoing" },
     { "POST /cluster/config/nodes/{node}", "version", "version of the joining node" },
     { "POST /cluster/config/nodes/{node}", "now-ms",
