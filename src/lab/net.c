@@ -92,7 +92,11 @@ lab_net_switch_main(void)
     if (write(STDOUT_FILENO, "ready\n", 6) < 0) {
         return 1;
     }
-    freopen("/dev/null", "w", stdout);
+    /* It outlives the command that started it: whoever reads that command's output must see its
+     * end. */
+    if (freopen("/dev/null", "w", stdout) == NULL || freopen("/dev/null", "w", stderr) == NULL) {
+        return 1;
+    }
     for (;;) {
         pause();
     }
