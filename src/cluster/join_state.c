@@ -227,6 +227,8 @@ join_undo_files(JoinState *state, GError **error)
             return false;
     }
     if (state->step >= JOIN_FILES) {
+        q_file_forget_attempts(COROSYNC_KEY_FILE);
+        q_file_forget_attempts(COROSYNC_CONF_FILE);
         if (!remove_all(ASIDE_DIR, error) || !restore_file(COROSYNC_KEY_FILE, state->had_key, error)
             || !restore_file(COROSYNC_CONF_FILE, state->had_conf, error)
             || !join_state_enter(state, JOIN_REQUEST, error))

@@ -69,6 +69,23 @@ q_file_write_atomic(const char *path, const void *data, size_t length, mode_t mo
     return true;
 }
 
+void
+q_file_forget_attempts(const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    g_autofree char *name = g_path_get_basename(path);
+    g_autofree char *prefix = g_strdup_printf(".%s.tmp.", name);
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    const char *entry;
+
+    while (dir != NULL && (entry = g_dir_read_name(dir)) != NULL) {
+        if (g_str_has_prefix(entry, prefix)) {
+            g_autofree char *attempt = g_build_filename(folder, entry, NULL);
+            unlink(attempt);
+        }
+    }
+}
+
 char *
 q_file_read(const char *path, size_t max_bytes, size_t *length, GError **error)
 {

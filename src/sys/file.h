@@ -11,6 +11,10 @@
 bool q_file_write_atomic(const char *path, const void *data, size_t length, mode_t mode,
                          GError **error);
 
+/** q_file_forget_attempts: removes what q_file_write_atomic() of a process that was killed left
+ *  beside @path. Only for who knows that nobody is writing @path now. */
+void q_file_forget_attempts(const char *path);
+
 /** q_file_read: Returns: (transfer full): the content, NUL-terminated; NULL with Q_ERROR_FULL if it
  *  is longer than @max_bytes. @length is optional. */
 char *q_file_read(const char *path, size_t max_bytes, size_t *length, GError **error);

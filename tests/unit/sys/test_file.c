@@ -36,6 +36,23 @@ test_atomic(void)
 }
 
 static void
+test_attempts(void)
+{
+    g_autofree char *dir = temp_dir();
+    g_autofree char *path = g_build_filename(dir, "file", NULL);
+    g_autofree char *attempt = g_build_filename(dir, ".file.tmp.4711", NULL);
+    g_autofree char *other = g_build_filename(dir, ".other.tmp.4711", NULL);
+
+    g_assert_true(g_file_set_contents(attempt, "half", -1, NULL));
+    g_assert_true(g_file_set_contents(other, "half", -1, NULL));
+    q_file_forget_attempts(path);
+    g_assert_false(g_file_test(attempt, G_FILE_TEST_EXISTS));
+    g_assert_true(g_file_test(other, G_FILE_TEST_EXISTS));
+    g_unlink(other);
+    g_rmdir(dir);
+}
+
+static void
 test_missing(void)
 {
     g_autoptr(GError) error = NULL;
@@ -72,6 +89,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/file/atomic", test_atomic);
+    g_test_add_func("/file/attempts", test_attempts);
     g_test_add_func("/file/missing", test_missing);
     g_test_add_func("/file/lock", test_lock);
     return g_test_run();
