@@ -114,11 +114,23 @@ cfs_host_feed(CfsHost *host, const ReplicaInput *input)
     host->wake_ms = replica_wake_ms(host->replica);
 }
 
+void
+cfs_host_idle(CfsHost *host)
+{
+    if (!host->idle_wanted || host->stepping) {
+        return;
+    }
+    host->idle_wanted = false;
+    host->inputs_since_idle = 0;
+    cfs_host_feed(host, &(ReplicaInput){ .kind = REPLICA_IDLE });
+}
+
 static void
 on_persisted(uint64_t token, bool failed, gpointer data)
 {
     cfs_host_feed(data, &(ReplicaInput){ .kind = REPLICA_PERSISTED,
                                          .persisted = { .token = token, .failed = failed } });
+    cfs_host_idle(data);
 }
 
 /* ------------------------------------------------------------------ calls */
@@ -337,11 +349,7 @@ idle_prepare(GSource *source, gint *timeout_ms)
 static gboolean
 idle_dispatch(GSource *source, GSourceFunc callback, gpointer data)
 {
-    CfsHost *host = host_of(source);
-
-    host->idle_wanted = false;
-    host->inputs_since_idle = 0;
-    cfs_host_feed(host, &(ReplicaInput){ .kind = REPLICA_IDLE });
+    cfs_host_idle(host_of(source));
     return G_SOURCE_CONTINUE;
 }
 

@@ -41,6 +41,10 @@ typedef struct {
 /** @outcome: borrowed. Called exactly once, possibly before the call that asked for it returns. */
 typedef void (*CfsOutcomeFunc)(const CfsOutcome *outcome, gpointer data);
 
+/** cfs_host_idle: no other input waits here: the core sends and writes what it has gathered. The
+ *  loop does it after each turn; at the end of a batch of inputs it saves that turn. */
+void cfs_host_idle(CfsHost *host);
+
 /** cfs_host_update: @update (transfer full). @call: (out) (optional): set before @done can be
  * called; for cfs_host_cancel() until then. */
 void cfs_host_update(CfsHost *host, Update *update, CfsOutcomeFunc done, gpointer data,

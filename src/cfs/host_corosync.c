@@ -65,9 +65,15 @@ on_flag(bool quorate, gpointer data)
     cfs_host_feed(data, &(ReplicaInput){ .kind = REPLICA_FLAG, .flag = quorate });
 }
 
-static const ClusterCpgEvents main_events = { .view = on_view,
-                                              .message = on_message,
-                                              .lost = on_main_lost };
+static void
+on_drained(gpointer data)
+{
+    cfs_host_idle(data);
+}
+
+static const ClusterCpgEvents main_events = {
+    .view = on_view, .message = on_message, .lost = on_main_lost, .drained = on_drained
+};
 static const ClusterCpgEvents bulk_events = { .view = on_bulk_view,
                                               .message = on_bulk_message,
                                               .lost = on_bulk_lost };

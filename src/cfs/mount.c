@@ -74,6 +74,7 @@ on_readable(gint fd, GIOCondition condition, gpointer data)
         }
         fuse_session_process_buf(mount->session, &mount->buffer);
     }
+    cfs_host_idle(mount->daemon->host);
     return G_SOURCE_CONTINUE;
 }
 
@@ -185,6 +186,8 @@ open_session(CfsMount *mount, GError **error)
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     mount->source = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, mount);
+    /* Else GLib takes the descriptor out of its set around each call, and wakes itself up twice. */
+    g_source_set_can_recurse(g_main_context_find_source_by_id(NULL, mount->source), TRUE);
     return true;
 }
 

@@ -139,6 +139,9 @@ on_readable(gint fd, GIOCondition condition, gpointer data)
     for (int i = 0; i < DISPATCH_BATCH && status == CS_OK && !cpg->leave; i++) {
         status = cpg_dispatch(cpg->handle, CS_DISPATCH_ONE_NONBLOCKING);
     }
+    if (!cpg->leave && cpg->events->drained != NULL) {
+        cpg->events->drained(cpg->data);
+    }
     if (cpg->leave) {
         group_lost(cpg);
         return G_SOURCE_CONTINUE; /* close_handle() has removed this source */
@@ -220,6 +223,8 @@ on_joined(GObject *source, GAsyncResult *result, gpointer data)
     cpg_context_set(cpg->handle, cpg);
     cpg->fd_source = g_unix_fd_add_full(G_PRIORITY_DEFAULT, joined->fd,
                                         G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, cpg, NULL);
+    /* Else GLib takes the descriptor out of its set around each call, and wakes itself up twice. */
+    g_source_set_can_recurse(g_main_context_find_source_by_id(NULL, cpg->fd_source), TRUE);
 }
 
 static gboolean

@@ -22,7 +22,8 @@ typedef struct {
                  size_t left_count, const ClusterMember *joined, size_t joined_count,
                  gpointer data);
     void (*message)(ClusterMember sender, const void *bytes, size_t length, gpointer data);
-    void (*lost)(gpointer data); /* no member of anything until the next view */
+    void (*lost)(gpointer data);    /* no member of anything until the next view */
+    void (*drained)(gpointer data); /* (nullable): all that had arrived is delivered */
 } ClusterCpgEvents;
 
 /** cluster_cpg_new: @events must live as long as the group; @data goes to each of them. */

@@ -7,7 +7,9 @@
 #include "sys/paths.h"
 #include "sys/realtime.h"
 
-enum { PRIORITY = 10 }; /* below Corosync (99) and watchdogd */
+enum {
+    PRIORITY = 99
+}; /* as Corosync, which otherwise turns its ring while we wait for a processor */
 
 static gboolean foreground, debug, local, show_version;
 

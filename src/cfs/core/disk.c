@@ -390,6 +390,7 @@ disk_persisted(Replica *r, uint64_t token, bool failed)
     }
     r->durable = r->writing;
     epoch_persisted(r);
+    order_own_durable(r);
     epoch_quorum(r);
 }
 

@@ -105,6 +105,8 @@ order_data(Replica *r, const MessageHeader *header, QReader *reader)
 {
     Item *item = g_new0(Item, 1);
 
+    if (header->node_id == r->node_id)
+        r->plan->data_sent_ms = 0;
     item->position = r->plan->position;
     item->chain = r->plan->chain;
     item->node_id = header->node_id;
@@ -438,6 +440,8 @@ order_ack(Replica *r, const MessageHeader *header, QReader *reader)
     uint64_t sequence = q_get_var(reader);
     Digest history = digest_get(reader);
 
+    if (header->node_id == r->node_id)
+        r->plan->ack_sent_ms = r->plan->ack_due_ms = 0;
     if (!member->in_plan || !member->is_installed || !q_reader_done(reader))
         return;
     if (position > 0)
@@ -458,35 +462,130 @@ order_ack(Replica *r, const MessageHeader *header, QReader *reader)
     }
 }
 
-/* Once nothing else waits: one message for all that is new, at once if somebody waits for it. */
+/* ------------------------------------------------------------------ who says so at once */
+
+static bool
+voter_is_in(const ConfigVoter *voter, gconstpointer data)
+{
+    const GArray *databases = data;
+
+    for (guint i = 0; i < databases->len; i++) {
+        if (g_array_index(databases, uint64_t, i) == voter->database)
+            return true;
+    }
+    return false;
+}
+
+static bool
+speaks(const Replica *r, const Member *member)
+{
+    return member->in_plan && member->is_installed && member_counts(r, replica_config(r), member);
+}
+
+/*
+ * A majority is enough, and every message costs all nodes a turn of the ring: the lowest ids of a
+ * majority speak at once, @last_id (the sender of an update, 0: nobody) after the others; the rest
+ * keep what they have to say for their next message, or for ACK_DELAY_MS.
+ */
+static bool
+is_among_first(const Replica *r, uint32_t last_id)
+{
+    g_autoptr(GArray) databases = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+
+    for (int round = 0; round < 2; round++) {
+        for (guint i = 0; i < r->members->len; i++) {
+            const Member *member = &g_array_index(r->members, Member, i);
+            if (!speaks(r, member) || (member->node_id == last_id) != (round == 1))
+                continue;
+            if (config_majority(replica_config(r), voter_is_in, databases))
+                return false;
+            if (member->node_id == r->node_id)
+                return true;
+            g_array_append_val(databases, member->database);
+        }
+    }
+    return true;
+}
+
+static const Item *
+unconfirmed(const Plan *plan)
+{
+    const Item *last = plan->items.tail != NULL ? plan->items.tail->data : NULL;
+
+    return last != NULL && last->position > plan->confirm_said ? last : NULL;
+}
+
+static bool
+may_ack(const Replica *r)
+{
+    return replica_is_ready(r) && epoch_self_is_voter(r, replica_config(r));
+}
+
+static void
+send_ack(Replica *r, const Item *item, bool durable)
+{
+    GByteArray *message = replica_message(r, MESSAGE_ACK, true);
+    Plan *plan = r->plan;
+
+    q_put_var(message, item != NULL ? item->position : 0);
+    digest_put(message, item != NULL ? item->chain : (Digest){ 0 });
+    q_put_var(message, durable ? r->durable.sequence : 0);
+    digest_put(message, durable ? r->durable.history : (Digest){ 0 });
+    if (item != NULL)
+        plan->confirm_said = item->position;
+    if (durable)
+        plan->durable_said = r->durable.sequence;
+    plan->ack_due_ms = 0;
+    plan->ack_sent_ms = r->now.mono_ms;
+    replica_multicast(r, message);
+}
+
+/* While our last one is still on its way, what comes meanwhile waits for the next: under load the
+ * ring itself sets the pace, and each message says more. */
+bool
+order_under_way(const Replica *r, int64_t sent_ms)
+{
+    return sent_ms != 0 && r->now.mono_ms - sent_ms < UNDER_WAY_MS;
+}
+
+/* Once nothing else waits: one message for all that is new. */
 void
 order_idle(Replica *r)
 {
     Plan *plan = r->plan;
-    uint64_t position = 0, sequence = 0;
-    Digest chain = { 0 }, history = { 0 };
 
-    if (plan == NULL || !plan->open || !plan->said_installed
-        || !epoch_equal(r->durable.installed, plan->epoch)
-        || !epoch_self_is_voter(r, replica_config(r)))
+    if (!may_ack(r))
         return;
-    if (!g_queue_is_empty(&plan->items)) {
-        const Item *last = plan->items.tail->data;
-        if (last->position > plan->confirm_said) {
-            position = plan->confirm_said = last->position;
-            chain = last->chain;
-        }
-    }
-    if (r->durable.sequence > MAX(plan->durable_said, plan->base)) {
-        sequence = plan->durable_said = r->durable.sequence;
-        history = r->durable.history;
-    }
-    if (position == 0 && sequence == 0)
+    const Item *item = unconfirmed(plan);
+    bool durable = r->durable.sequence > MAX(plan->durable_said, plan->base);
+    if (item == NULL && !durable) {
+        plan->ack_due_ms = 0;
         return;
-    GByteArray *message = replica_message(r, MESSAGE_ACK, true);
-    q_put_var(message, position);
-    digest_put(message, chain);
-    q_put_var(message, sequence);
-    digest_put(message, history);
-    replica_multicast(r, message);
+    }
+    bool now =
+        (item != NULL && is_among_first(r, item->node_id)) || (durable && is_among_first(r, 0));
+    if (plan->ack_due_ms == 0)
+        plan->ack_due_ms = r->now.mono_ms + ACK_DELAY_MS;
+    if (now || r->now.mono_ms >= plan->ack_due_ms)
+        send_ack(r, item, durable);
+}
+
+int64_t
+order_wake(const Replica *r)
+{
+    return r->plan != NULL && r->plan->ack_due_ms != 0 ? r->plan->ack_due_ms : INT64_MAX;
+}
+
+/* Our own disk needs no message to be counted here (S12). */
+void
+order_own_durable(Replica *r)
+{
+    Member *self = replica_member(r, r->node_id);
+
+    if (!may_ack(r) || self == NULL || r->durable.sequence <= self->durable)
+        return;
+    self->durable = r->durable.sequence;
+    self->durable_history = r->durable.history;
+    self->durable_checked = false;
+    order_commit(r);
 }

@@ -510,5 +510,5 @@ replica_wake_ms(const Replica *r)
     int64_t wake = MIN(epoch_wake(r), sync_wake(r));
 
     wake = MIN(wake, MIN(lease_wake(r), sender_wake(r)));
-    return MIN(wake, disk_wake(r));
+    return MIN(wake, MIN(order_wake(r), disk_wake(r)));
 }

@@ -8,7 +8,9 @@
 /* The insides of a replica, for the files of this folder: each owns the part named after it. */
 
 /* Times in ms; the rules that they come from are in safety.md. */
-#define PLAN_WAIT_MS 300    /* S8: for STATEs; and each next lowest id waits this much longer */
+#define ACK_DELAY_MS 5   /* who need not say it at once says it by then */
+#define UNDER_WAY_MS 20  /* so long a message of ours that has not come back holds back the next */
+#define PLAN_WAIT_MS 300 /* S8: for STATEs; and each next lowest id waits this much longer */
 #define STATE_AGAIN_MS 1000 /* without a plan: the STATE may have been lost */
 #define LEFT_OUT_MS 50      /* a plan was made without us: so long until we say so */
 #define STALL_MS 1000       /* an epoch that does not open, an update that nobody confirms */
@@ -120,6 +122,9 @@ typedef struct {
     uint64_t confirmed;    /* last position accepted */
     uint64_t confirm_said; /* last position confirmed by us */
     uint64_t durable_said; /* last sequence announced */
+    int64_t ack_due_ms;    /* 0: nothing is held back */
+    int64_t ack_sent_ms;   /* our last ACK, until it comes back; else 0 */
+    int64_t data_sent_ms;  /* our last DATA, likewise */
     int64_t progress_ms;   /* when something last went forward */
     size_t held_bytes;     /* of items */
     GQueue items;          /* Item */
@@ -334,7 +339,8 @@ void order_commit(Replica *r);
 void order_adopt(Replica *r); /* visible := accepted, as a whole */
 void order_opened(Replica *r);
 void order_idle(Replica *r);
-void order_tick(Replica *r);
+void order_own_durable(Replica *r);
+bool order_under_way(const Replica *r, int64_t sent_ms);
 int64_t order_wake(const Replica *r);
 void order_item_free(gpointer item);
 void pending_free(gpointer pending);

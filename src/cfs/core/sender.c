@@ -242,7 +242,8 @@ sender_idle(Replica *r)
     if (r->resend)
         collect_again(r, requests);
     r->resend = false;
-    while (r->flight.length < REPLICA_IN_FLIGHT_MAX && r->waiting.length > 0) {
+    while (r->flight.length < REPLICA_IN_FLIGHT_MAX && r->waiting.length > 0
+           && !order_under_way(r, r->plan->data_sent_ms)) {
         Request *request = g_queue_pop_head(&r->waiting);
         request->stage = REQUEST_FLIGHT;
         request->sent_ms = r->now.mono_ms;
@@ -251,6 +252,8 @@ sender_idle(Replica *r)
         g_queue_push_tail(&r->flight, request);
         g_ptr_array_add(requests, request);
     }
+    if (requests->len > 0)
+        r->plan->data_sent_ms = r->now.mono_ms;
     send_requests(r, requests);
 }
 
@@ -259,7 +262,10 @@ sender_wake(const Replica *r)
 {
     if (r->flight.length == 0 || !replica_is_ready(r))
         return INT64_MAX;
-    return ((Request *)r->flight.head->data)->sent_ms + RESEND_MS;
+    int64_t again = ((Request *)r->flight.head->data)->sent_ms + RESEND_MS;
+    return r->waiting.length > 0 && r->plan->data_sent_ms != 0
+               ? MIN(again, r->plan->data_sent_ms + UNDER_WAY_MS)
+               : again;
 }
 
 /* ------------------------------------------------------------------ back */
